@@ -1,0 +1,151 @@
+"""Every sentence the user may read, once, for all frameworks.
+
+An error says the rule, what was received, and what to do:
+"`groups` must divide `in_channels`. Received: groups=3, in_channels=4. ...".
+A reason says, in a summary row, why a convolution was left as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+
+def error(rule: str, received: dict[str, Any], advice: str = "") -> str:
+    """One error sentence in the form that every message of the library has."""
+    values = ", ".join(f"{name}={value!r}" for name, value in received.items())
+    return f"{rule}. Received: {values}." + (f" {advice}" if advice else "")
+
+
+# --- errors of a layer -------------------------------------------------------------------
+
+
+def not_positive(name: str, value: Any) -> str:
+    return error(f"`{name}` must be a positive integer", {name: value})
+
+
+def bad_kernel_size(kernel_size: Any) -> str:
+    return error(
+        "`kernel_size` must hold one positive integer per spatial dimension",
+        {"kernel_size": kernel_size},
+    )
+
+
+def not_divisible(name: str, channels: int, groups: int) -> str:
+    return error(
+        f"`groups` must divide `{name}`",
+        {"groups": groups, name: channels},
+        f"Choose groups among the divisors of {channels}.",
+    )
+
+
+def D_mul_too_small(D_mul: int, kernel_size: tuple[int, ...], kernel_elements: int) -> str:
+    return error(
+        "`D_mul` must be at least the number of kernel elements",
+        {"D_mul": D_mul, "kernel_size": kernel_size},
+        f"Fewer than {kernel_elements} columns cannot express every kernel; "
+        f"leave D_mul=None for {kernel_elements}.",
+    )
+
+
+def bad_composition(composition: Any) -> str:
+    return error('`composition` must be "kernel" or "feature"', {"composition": composition})
+
+
+def bad_dtype(dtype: Any) -> str:
+    return error(
+        "`dtype` must be a real floating-point type",
+        {"dtype": str(dtype)},
+        "Over-parameterization trains its arrays; quantize after fold().",
+    )
+
+
+def bad_shape(name: str, received: tuple[int, ...], expected: tuple[int, ...]) -> str:
+    return error(f"`{name}` must have shape {expected}", {f"{name}.shape": tuple(received)})
+
+
+def wrong_input_channels(received: int, expected: int) -> str:
+    return error(
+        f"the input must have {expected} channels", {"channels": received, "in_channels": expected}
+    )
+
+
+# --- errors of convert and fold ----------------------------------------------------------
+
+
+def not_finite(name: str, layer: str) -> str:
+    return error(
+        f"cannot fold {_quoted(layer)}: `{name}` must be finite",
+        {name: "NaN or infinity"},
+        "Go back to a checkpoint from before the training diverged.",
+    )
+
+
+def overflows(layer: str, dtype: Any) -> str:
+    return error(
+        f"cannot fold {_quoted(layer)}: its kernel does not fit its type",
+        {"dtype": str(dtype)},
+        "Cast the model to a wider type before fold().",
+    )
+
+
+def sharded(layer: str, kind: str) -> str:
+    return error(
+        f"cannot fold {_quoted(layer)}: its arrays must be whole, not sharded",
+        {"type": kind},
+        "Gather the full state dict into an unsharded model, then fold() that.",
+    )
+
+
+def cannot_convert(layer: str, kind: str, reason: str) -> str:
+    return error(f"cannot over-parameterize {_quoted(layer)}", {"type": kind}, f"Reason: {reason}.")
+
+
+def cannot_fold(layer: str, kind: str, reason: str) -> str:
+    return error(f"cannot fold {_quoted(layer)}", {"type": kind}, f"Reason: {reason}.")
+
+
+def uninitialized(layer: str, kind: str) -> str:
+    return error(
+        f"cannot convert {_quoted(layer)}: its shape must be known",
+        {"type": kind},
+        "Run one batch through the model first, then convert().",
+    )
+
+
+def wrong_type(name: str, received: Any, expected: str) -> str:
+    return error(f"`{name}` must be {expected}", {name: type(received).__name__})
+
+
+def bad_choice(name: str, received: Any, choices: tuple[str, ...]) -> str:
+    return error(f"`{name}` must be one of {', '.join(map(repr, choices))}", {name: received})
+
+
+def offset_not_trained(count: int) -> str:
+    return (
+        f"This optimizer was built before convert() and updates the weights of {count} converted "
+        "layer(s) but not their D. Pass it as convert(..., optimizer=optimizer), "
+        "or build it from the parameters of the converted model."
+    )
+
+
+NOTHING_CONVERTED = (
+    "convert() found no convolution to over-parameterize; summary(model) gives the reason for each."
+)
+
+
+def _quoted(layer: str) -> str:
+    return f"layer {layer!r}" if layer else "the layer"
+
+
+# --- reasons: why a convolution was left as it was ---------------------------------------
+
+POINTWISE = "one kernel element has nothing to over-parameterize"
+NOT_SELECTED = "not selected by `where`"
+CONVERTIBLE = "not converted"
+OWN_FORWARD = "a subclass may compute something else than its base class"
+INSTANCE_FORWARD = "its forward is replaced on the instance"
+RECOMPUTED_WEIGHT = "its weight is recomputed by a hook (weight_norm, spectral_norm or prune)"
+PARAMETRIZED = "its weight is parametrized"
+OTHER_ARRAYS = "it has parameters, buffers or submodules besides weight and bias"
+NOT_FLOATING = "its weight is not of a real floating-point type"
+SHARDED = "its arrays are sharded"

@@ -1,0 +1,85 @@
+"""What a framework must offer to take part in the star of tests (see tests/test_star.py).
+
+`DOCONV_BACKENDS=torch,keras,gluon` makes a named framework that cannot be imported an error;
+unset, every framework that is missing is skipped with the reason.
+"""
+
+from __future__ import annotations
+
+import importlib
+import os
+from abc import ABC, abstractmethod
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doconv_core import LayerState
+from doconv_core.oracle import Gradients
+from tests.cases import Arrays, Case
+
+NAMES = ("torch", "keras", "gluon")
+
+
+class Backend(ABC):
+    """One framework. Arrays that go in and come out are NumPy, in the canonical layout."""
+
+    name: str
+
+    def unsupported(self, case: Case) -> str:
+        """Why the host framework has no such layer at all; "" where it has."""
+        return ""
+
+    @abstractmethod
+    def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
+        """The DO-Conv layer of a case, holding the arrays (written by ``set_state``)."""
+
+    @abstractmethod
+    def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
+        """The host's own layer of a case, holding a canonical kernel (O, I/g, K)."""
+
+    @abstractmethod
+    def forward(self, layer: Any, x: np.ndarray) -> np.ndarray:
+        """The output (B, O, *out) for (B, I, *in), of a DO-Conv or plain layer."""
+
+    @abstractmethod
+    def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
+        """Gradients of ``(output * grad_y).sum()``; bias is None where the layer has none."""
+
+    @abstractmethod
+    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+        """``steps`` of plain SGD by the host's optimizer on ``(output * grad_y).sum()``.
+
+        Returns the trained layer.
+        """
+
+    @abstractmethod
+    def state(self, layer: Any) -> LayerState:
+        """What ``get_state`` reads from the layer."""
+
+    @abstractmethod
+    def kernel(self, layer: Any) -> np.ndarray:
+        """The composed kernel of a DO-Conv layer, or the kernel of a plain one (canonical)."""
+
+    @abstractmethod
+    def fold(self, layer: Any) -> Any:
+        """The plain layer that ``layer.fold()`` gives."""
+
+    @abstractmethod
+    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
+        """The DO-Conv layer that ``convert`` gives for a plain one."""
+
+
+def load(name: str) -> Backend:
+    """The backend of that name, or a skip, or an error where the environment demands it."""
+    required = os.environ.get("DOCONV_BACKENDS")
+    if required is not None and name not in required.split(","):
+        pytest.skip(f"{name} is not among DOCONV_BACKENDS={required}")
+    try:
+        module = importlib.import_module(f"tests.backend_{name}")
+    except ImportError as error:
+        if required is not None:
+            raise
+        pytest.skip(f"{name} cannot be imported here: {error}")
+    backend: Backend = module.BACKEND
+    return backend

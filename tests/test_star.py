@@ -1,0 +1,191 @@
+"""One proof for all frameworks: each against one float64 oracle by feature composition.
+
+Integer data in [-3, 3] leaves no room for rounding, so results must be bitwise equal. Gaussian
+data may differ by `ULPS` float32 roundings of the sum of the terms' magnitudes, elementwise.
+"""
+
+from __future__ import annotations
+
+import numpy as np
+import pytest
+
+from doconv_core import compose_kernel, compose_kernel_gradients, fold_kernel
+from doconv_core.oracle import Gradients
+from tests import backends
+from tests.backends import Backend
+from tests.cases import CASES, Arrays, Case, arrays, ids
+
+EPS = float(np.finfo(np.float32).eps)
+ULPS = 16
+
+every_case = pytest.mark.parametrize("case", CASES, ids=ids)
+every_composition = pytest.mark.parametrize("composition", ["kernel", "feature"])
+
+
+@pytest.fixture(params=backends.NAMES, scope="module")
+def backend(request: pytest.FixtureRequest) -> Backend:
+    return backends.load(request.param)
+
+
+def check(backend: Backend, case: Case) -> None:
+    if reason := backend.unsupported(case):
+        pytest.skip(f"{backend.name}: {reason}")
+
+
+def magnitude(array: np.ndarray | None) -> np.ndarray | None:
+    return None if array is None else abs(array)
+
+
+def assert_close(actual: np.ndarray, expected: np.ndarray, terms: np.ndarray) -> None:
+    np.testing.assert_array_less(abs(actual - expected), ULPS * EPS * terms + 1e-30)
+
+
+def pairs(actual: Gradients, expected: Gradients, data: Arrays) -> dict:
+    given = {"x": data.x, "W": data.W, "D": data.D, "bias": data.bias}
+    return {
+        name: (getattr(actual, name), getattr(expected, name))
+        for name, array in given.items()
+        if array is not None
+    }
+
+
+@every_composition
+@every_case
+def test_forward_is_bitwise_the_oracle_on_integers(
+    backend: Backend, case: Case, composition: str
+) -> None:
+    check(backend, case)
+    data = arrays(case)
+    layer = backend.layer(case, data, composition=composition)
+    actual = backend.forward(layer, data.x)
+    np.testing.assert_array_equal(actual, case.oracle(data.x, data.W, data.D, data.bias))
+
+
+@every_composition
+@every_case
+def test_gradients_are_bitwise_the_oracle_on_integers(
+    backend: Backend, case: Case, composition: str
+) -> None:
+    check(backend, case)
+    data = arrays(case)
+    layer = backend.layer(case, data, composition=composition)
+    actual = backend.gradients(layer, data.x, data.grad_y)
+    expected = case.oracle.gradients(data.x, data.W, data.D, data.grad_y)
+    for name, (ours, theirs) in pairs(actual, expected, data).items():
+        np.testing.assert_array_equal(ours, theirs, err_msg=f"gradient of {name}")
+
+
+@every_composition
+@every_case
+def test_gaussian_data_is_within_the_stated_tolerance(
+    backend: Backend, case: Case, composition: str
+) -> None:
+    check(backend, case)
+    data = arrays(case, "gaussian")
+    sizes = Arrays(*map(magnitude, data))
+    layer = backend.layer(case, data, composition=composition)
+    oracle = case.oracle
+    assert_close(
+        backend.forward(layer, data.x),
+        oracle(data.x, data.W, data.D, data.bias),
+        oracle(sizes.x, sizes.W, sizes.D, sizes.bias),
+    )
+    actual = backend.gradients(layer, data.x, data.grad_y)
+    expected = oracle.gradients(data.x, data.W, data.D, data.grad_y)
+    terms = oracle.gradients(sizes.x, sizes.W, sizes.D, sizes.grad_y)
+    for name, (ours, theirs) in pairs(actual, expected, data).items():
+        assert_close(ours, theirs, getattr(terms, name))
+
+
+@every_case
+def test_state_is_what_was_put_in(backend: Backend, case: Case) -> None:
+    check(backend, case)
+    data = arrays(case, "gaussian")
+    state = backend.state(backend.layer(case, data))
+    assert state.spec == case.spec
+    for name in ("W", "D", "bias"):
+        np.testing.assert_array_equal(getattr(state, name), getattr(data, name), err_msg=name)
+
+
+@every_case
+def test_fold_is_the_plain_layer_with_the_kernel_of_the_core(backend: Backend, case: Case) -> None:
+    check(backend, case)
+    data = arrays(case, "gaussian")
+    layer = backend.layer(case, data)
+    folded = backend.fold(layer)
+    np.testing.assert_array_equal(
+        backend.kernel(folded), fold_kernel(case.spec, data.W, data.D), strict=True
+    )
+    plain = backend.plain(case, fold_kernel(case.spec, data.W, data.D), data.bias)
+    assert type(folded) is type(plain)
+    np.testing.assert_array_equal(backend.forward(folded, data.x), backend.forward(plain, data.x))
+
+
+@every_case
+def test_composed_kernel_is_the_core_s(backend: Backend, case: Case) -> None:
+    check(backend, case)
+    data = arrays(case)
+    layer = backend.layer(case, data)
+    expected = compose_kernel(case.spec, data.W, data.D)
+    np.testing.assert_array_equal(backend.kernel(layer), expected)
+
+
+@every_case
+@pytest.mark.parametrize("more", [0, 1], ids=["D_mul=K", "D_mul=K+1"])
+def test_convert_leaves_the_output_and_fold_gives_the_kernel_back(
+    backend: Backend, case: Case, more: int
+) -> None:
+    check(backend, case)
+    data = arrays(case, "gaussian")
+    if case.spec.K == 1:
+        pytest.skip("one kernel element has nothing to over-parameterize")
+    kernel = data.W[..., : case.spec.K].copy()
+    plain = backend.plain(case, kernel, data.bias)
+    converted = backend.convert(plain, D_mul=case.spec.K + more)
+    np.testing.assert_array_equal(
+        backend.forward(converted, data.x), backend.forward(plain, data.x)
+    )
+    folded = backend.fold(converted)
+    assert type(folded) is type(plain)
+    np.testing.assert_array_equal(backend.kernel(folded), kernel)
+
+
+@every_case
+def test_ten_steps_of_sgd_are_the_numpy_loop_s(backend: Backend, case: Case) -> None:
+    check(backend, case)
+    data, lr, steps = arrays(case, "gaussian"), 1e-3, 10
+    layer = backend.train(backend.layer(case, data), data.x, data.grad_y, steps=steps, lr=lr)
+    trained = backend.state(layer)
+
+    W, D = data.W.astype(np.float64), None if data.D is None else data.D.astype(np.float64)
+    for _ in range(steps):
+        # The loss is linear in the output, so the oracle's gradient needs no forward pass.
+        gradient = case.oracle.gradients(data.x, W, D, data.grad_y)
+        W = W - lr * gradient.W
+        D = None if D is None else D - lr * gradient.D
+    np.testing.assert_allclose(trained.W, W, rtol=1e-4, atol=1e-5)
+    if D is not None:
+        np.testing.assert_allclose(trained.D, D, rtol=1e-4, atol=1e-5)
+
+
+def test_a_gradient_of_the_oracle_is_the_pull_back_of_the_kernel_s() -> None:
+    """The core's two ways to the same gradients, without any framework."""
+    for case in CASES:
+        data = arrays(case)
+        # An input of one impulse per channel makes the layer's output its kernel; so instead
+        # compare on the layer itself: d/dW and d/dD of a linear functional of the kernel.
+        rng = np.random.default_rng(1)
+        grad_kernel = rng.integers(-3, 4, case.spec.kernel_shape).astype(np.float64)
+        grad_W, grad_D = compose_kernel_gradients(case.spec, data.W, data.D, grad_kernel)
+        # bilinear: <grad_W, V> is the change of <grad_kernel, kernel> when W moves by V
+        V = rng.integers(-3, 4, case.spec.W_shape).astype(np.float64)
+        moved = compose_kernel(case.spec, data.W + V, data.D) - compose_kernel(
+            case.spec, data.W.astype(np.float64), data.D
+        )
+        assert (grad_W * V).sum() == (grad_kernel * moved).sum()
+        if data.D is not None:
+            V = rng.integers(-3, 4, case.spec.D_shape).astype(np.float64)
+            moved = compose_kernel(case.spec, data.W, data.D + V) - compose_kernel(
+                case.spec, data.W.astype(np.float64), data.D
+            )
+            assert (grad_D * V).sum() == (grad_kernel * moved).sum()
