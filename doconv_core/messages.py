@@ -137,6 +137,37 @@ def _quoted(layer: str) -> str:
     return f"layer {layer!r}" if layer else "the layer"
 
 
+# --- errors of files ---------------------------------------------------------------------
+
+
+def bad_file(path: Any, fault: str) -> str:
+    return f"cannot read {str(path)!r}: {fault}."
+
+
+def is_a_folder(path: Any) -> str:
+    return f"{str(path)!r} is a folder, not a file."
+
+
+def no_such_folder(path: Any) -> str:
+    return f"cannot write {str(path)!r}: its folder does not exist."
+
+
+def bad_layer_name(name: Any) -> str:
+    return error("a layer's name must be a printable text to be stored", {"name": name})
+
+
+def bad_stored_dtype(name: str, dtype: Any) -> str:
+    return error(
+        f"`{name}` must be float16, float32 or float64 to be stored",
+        {"dtype": str(dtype)},
+        "Widen it first; array.astype('float32') is exact for bfloat16.",
+    )
+
+
+def needs_package(package: str, purpose: str) -> str:
+    return f"{purpose} need the package {package}: pip install {package}"
+
+
 # --- reasons: why a convolution was left as it was ---------------------------------------
 
 POINTWISE = "one kernel element has nothing to over-parameterize"
@@ -149,3 +180,20 @@ PARAMETRIZED = "its weight is parametrized"
 OTHER_ARRAYS = "it has parameters, buffers or submodules besides weight and bias"
 NOT_FLOATING = "its weight is not of a real floating-point type"
 SHARDED = "its arrays are sharded"
+QUANTIZED = "it is quantized, or made ready for that; over-parameterize before"
+
+
+def wrapped(layer: str, kind: str) -> str:
+    return error(
+        f"cannot convert {_quoted(layer)}: it already lists the parameters to synchronize",
+        {"type": kind},
+        "Convert the model first, then wrap it.",
+    )
+
+
+def optimizer_needs_inplace() -> str:
+    return error(
+        "`optimizer` must hold the parameters of the converted model",
+        {"inplace": False},
+        "A converted copy has new parameters: pass inplace=True, or build a new optimizer.",
+    )
