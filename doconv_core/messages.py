@@ -120,10 +120,10 @@ def bad_choice(name: str, received: Any, choices: tuple[str, ...]) -> str:
     return error(f"`{name}` must be one of {', '.join(map(repr, choices))}", {name: received})
 
 
-def offset_not_trained(count: int) -> str:
+def offset_not_trained(count: int, keyword: str = "optimizer") -> str:
     return (
-        f"This optimizer was built before convert() and updates the weights of {count} converted "
-        "layer(s) but not their D. Pass it as convert(..., optimizer=optimizer), "
+        f"This {keyword} was built before convert() and updates the weights of {count} converted "
+        f"layer(s) but not their D. Pass it as convert(..., {keyword}={keyword}), "
         "or build it from the parameters of the converted model."
     )
 
@@ -135,6 +135,52 @@ NOTHING_CONVERTED = (
 
 def _quoted(layer: str) -> str:
     return f"layer {layer!r}" if layer else "the layer"
+
+
+# --- Keras -------------------------------------------------------------------------------
+
+LORA = "LoRA has frozen its kernel"
+
+
+def legacy_keras(kind: str) -> str:
+    return error(
+        "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",
+        {"type": kind},
+        "Load the model with Keras 3, or fold and train it there; its weights carry over.",
+    )
+
+
+def no_lora(layer: str, kind: str) -> str:
+    return error(
+        f"cannot enable LoRA on {_quoted(layer)}",
+        {"type": kind},
+        "LoRA freezes the kernel that D over-parameterizes: fold() first, then enable it.",
+    )
+
+
+def not_built(layer: str, kind: str) -> str:
+    return error(
+        f"cannot fold {_quoted(layer)}: it must be built",
+        {"type": kind},
+        "Run one batch through the model first, then fold().",
+    )
+
+
+def optimizer_is_built(model: str) -> str:
+    return error(
+        "convert(inplace=True) must come before the optimizer is built",
+        {"model": model},
+        "This one lists the plain model's variables and would not train D: "
+        "compile() the model anew and convert before fit(), or convert a copy.",
+    )
+
+
+def cannot_copy(kind: str, fault: str) -> str:
+    return error(
+        "the model must be one that Keras can clone",
+        {"type": kind, "fault": fault},
+        "Pass inplace=True to change the model itself.",
+    )
 
 
 # --- errors of files ---------------------------------------------------------------------
@@ -168,6 +214,37 @@ def needs_package(package: str, purpose: str) -> str:
     return f"{purpose} need the package {package}: pip install {package}"
 
 
+# --- errors of official checkpoints ------------------------------------------------------
+
+
+def official_incomplete(layer: str, found: list[str]) -> str:
+    return error(f"{_quoted(layer)} of an official checkpoint must have W and D", {"found": found})
+
+
+def official_sizes(layer: str, W: tuple[int, ...], D: tuple[int, ...]) -> str:
+    return error(
+        f"W and D of {_quoted(layer)} must fit each other as in the official code",
+        {"W.shape": tuple(W), "D.shape": tuple(D)},
+    )
+
+
+def official_kernel_size(layer: str, kernel_size: Any, kernel_elements: int) -> str:
+    return error(
+        f"`kernel_size` of {_quoted(layer)} must have {kernel_elements} elements in all",
+        {"kernel_size": kernel_size},
+        "Its checkpoint holds their number only.",
+    )
+
+
+def official_not_expressible(layer: str, groups: int | None) -> str:
+    return error(
+        f"{_quoted(layer)} of an official PyTorch checkpoint pairs outputs with the D of other "
+        "channels than its own, which no DO-Conv layer does",
+        {"groups": groups},
+        "Its kernel is known: import it folded.",
+    )
+
+
 # --- reasons: why a convolution was left as it was ---------------------------------------
 
 POINTWISE = "one kernel element has nothing to over-parameterize"
@@ -191,9 +268,37 @@ def wrapped(layer: str, kind: str) -> str:
     )
 
 
-def optimizer_needs_inplace() -> str:
+def optimizer_needs_inplace(keyword: str = "optimizer") -> str:
     return error(
-        "`optimizer` must hold the parameters of the converted model",
+        f"`{keyword}` must hold the parameters of the converted model",
         {"inplace": False},
-        "A converted copy has new parameters: pass inplace=True, or build a new optimizer.",
+        f"A converted copy has new parameters: pass inplace=True, or build a new {keyword}.",
     )
+
+
+# --- Gluon -------------------------------------------------------------------------------
+
+IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
+SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
+NO_VALUES_YET = "its parameters have no values yet; initialize the model and run one batch first"
+
+
+def numpy_too_new(version: str) -> str:
+    return error(
+        "MXNet 1.9.1, the last one, needs NumPy below 2",
+        {"numpy": version},
+        "pip install 'numpy<2'",
+    )
+
+
+def feature_needs_in_channels() -> str:
+    return error(
+        '`in_channels` must be given for composition="feature"',
+        {"in_channels": 0},
+        "Its depthwise convolution has one filter per input channel; "
+        'composition="kernel" can wait for the first input.',
+    )
+
+
+def cannot_read(layer: str, reason: str) -> str:
+    return f"cannot read the arrays of {_quoted(layer)}: {reason}."
