@@ -70,15 +70,18 @@ class Backend(ABC):
         """The DO-Conv layer that ``convert`` gives for a plain one."""
 
 
-def load(name: str) -> Backend:
-    """The backend of that name, or a skip, or an error where the environment demands it."""
+def names() -> tuple[str, ...]:
+    """The frameworks to test: those of DOCONV_BACKENDS, or all."""
     required = os.environ.get("DOCONV_BACKENDS")
-    if required is not None and name not in required.split(","):
-        pytest.skip(f"{name} is not among DOCONV_BACKENDS={required}")
+    return tuple(required.split(",")) if required else NAMES
+
+
+def load(name: str) -> Backend:
+    """The backend of that name; where it is missing, a skip, or an error if it was asked for."""
     try:
         module = importlib.import_module(f"tests.backend_{name}")
     except ImportError as error:
-        if required is not None:
+        if "DOCONV_BACKENDS" in os.environ:
             raise
         pytest.skip(f"{name} cannot be imported here: {error}")
     backend: Backend = module.BACKEND

@@ -1,0 +1,35 @@
+"""DO-Conv for PyTorch: convert a model, train it as before, fold it.
+
+Example:
+    >>> import torch
+    >>> from doconv_torch import convert, fold
+    >>> model = torch.nn.Sequential(torch.nn.Conv2d(3, 8, 3), torch.nn.ReLU())
+    >>> trainable = convert(model)  # computes exactly what model does
+    >>> deployed = fold(trainable)  # torch.nn.Conv2d again, with the same state keys
+"""
+
+from doconv_torch.checkpoint import get_state, set_state
+from doconv_torch.conversion import convert, fold
+from doconv_torch.layers import (
+    DOConv1d,
+    DOConv2d,
+    DOConv3d,
+    DOConvTranspose1d,
+    DOConvTranspose2d,
+    DOConvTranspose3d,
+)
+from doconv_torch.summary import summary
+
+__all__ = [
+    "DOConv1d",
+    "DOConv2d",
+    "DOConv3d",
+    "DOConvTranspose1d",
+    "DOConvTranspose2d",
+    "DOConvTranspose3d",
+    "convert",
+    "fold",
+    "get_state",
+    "set_state",
+    "summary",
+]

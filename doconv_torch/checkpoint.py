@@ -1,0 +1,68 @@
+"""The neutral state of a model: its over-parameterized layers, for any framework."""
+
+from __future__ import annotations
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from doconv_core import LayerState, State, check_state
+from doconv_torch.arrays import over_parameterized
+
+
+def get_state(model: nn.Module) -> State:
+    """Copy the arrays of every over-parameterized layer, in the canonical layout.
+
+    Args:
+        model: any module; its other parameters (of batch norms, say) are not included.
+
+    Returns:
+        Layer name -> :class:`doconv_core.LayerState`. bfloat16, which NumPy lacks, comes as
+        float32 (exactly).
+
+    Example:
+        >>> from doconv_torch import DOConv2d
+        >>> get_state(nn.Sequential(DOConv2d(3, 8, 3)))["0"].W.shape
+        (8, 3, 9)
+    """
+    state: State = {}
+    for layer in over_parameterized(model):
+        bias = layer.module.bias
+        state[layer.name] = LayerState(
+            layer.spec,
+            layer.W(_to_numpy),
+            None if layer.D is None else _to_numpy(layer.D),
+            None if bias is None else _to_numpy(bias),
+        )
+    return state
+
+
+@torch.no_grad()
+def set_state(model: nn.Module, state: State) -> None:
+    """Write a neutral state into a converted model, casting to its types.
+
+    Args:
+        model: a model with the same over-parameterized layers, under the same names.
+        state: as from ``get_state``, in any framework.
+
+    Raises:
+        ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
+    """
+    check_state(get_state(model), state)
+    for layer in over_parameterized(model):
+        given, K = state[layer.name], layer.spec.K
+        layer.weight.copy_(layer.in_layout(given.W[..., :K]))
+        if layer.W_extra is not None:
+            layer.W_extra.copy_(layer.in_layout(given.W[..., K:], spatial=False))
+        if layer.D is not None and given.D is not None:
+            layer.D.copy_(torch.from_numpy(given.D))
+        if layer.module.bias is not None and given.bias is not None:
+            layer.module.bias.copy_(torch.from_numpy(given.bias))
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.floating]:
+    tensor = tensor.detach().cpu()
+    if tensor.dtype is torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.numpy().copy()

@@ -1,0 +1,59 @@
+"""Over-parameterization of convolutions that are not torch's own, through torch's parametrize.
+
+A subclass with its own forward (a padding rule, weight standardization) reads ``self.weight``.
+Here that attribute becomes the composed kernel, and the class stays what it is.
+"""
+
+from __future__ import annotations
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
+
+from doconv_core import DOConvSpec
+from doconv_torch.composition import compose, outside_autocast
+from doconv_torch.initialization import new_arrays, reset_arrays
+
+
+class OverParameterization(nn.Module):
+    """The parametrization ``weight -> composed kernel``; holds D and W_extra.
+
+    Args:
+        spec: the sizes of the convolution, which has more than one kernel element.
+        weight: its weight.
+        generator: for the start values of W_extra; None means torch's own.
+
+    Shape:
+        - weight, and the result: the convolution's own.
+    """
+
+    def __init__(
+        self, spec: DOConvSpec, weight: Tensor, generator: torch.Generator | None = None
+    ) -> None:
+        super().__init__()
+        self.spec = spec
+        self.D, self.W_extra = new_arrays(spec, weight)
+        reset_arrays(spec, weight, self.D, self.W_extra, generator)
+
+    def forward(self, weight: Tensor) -> Tensor:
+        spec, D = self.spec, self.D
+        with outside_autocast(D.device.type):
+            return compose(
+                weight,
+                D,
+                self.W_extra,
+                spec.groups,
+                spec.transposed,
+                list(spec.kernel_size),
+                spec.S,
+            )
+
+
+def over_parameterization(module: nn.Module) -> OverParameterization | None:
+    """The parametrization that ``convert(..., subclasses="parametrize")`` gave a module."""
+    if not (isinstance(module, _ConvNd) and parametrize.is_parametrized(module, "weight")):
+        return None
+    chain = module.parametrizations["weight"]
+    first = chain[0]
+    return first if len(chain) == 1 and isinstance(first, OverParameterization) else None

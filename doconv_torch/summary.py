@@ -1,0 +1,98 @@
+"""What happened to a model, a row per convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+import torch
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+from torch.nn.parameter import is_lazy
+
+from doconv_core import LayerCost, Summary, SummaryRow, layer_cost, messages
+from doconv_core.summary import row_costs
+from doconv_torch.arrays import over_parameterized, plain_spec
+from doconv_torch.eligibility import is_convolution, why_plain
+
+Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Of one call of a layer: batch size, input size, output size."""
+
+
+def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> Summary:
+    """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
+
+    Args:
+        model: any module, converted or not. It is not changed.
+        inputs: one batch as the model takes it, a tensor or a sequence of positional arguments.
+            It is run once, in evaluation mode, to fill the multiply-accumulate columns; they
+            count this batch. A layer called several times counts each time.
+
+    Returns:
+        The rows; printing them gives a table.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 1))
+        >>> [row.reason for row in summary(model)]
+        ['not converted', 'one kernel element has nothing to over-parameterize']
+    """
+    layers = {layer.module: layer for layer in over_parameterized(model)}
+    calls = {} if inputs is None else _sizes_of_calls(model, inputs)
+    rows = []
+    for name, module in model.named_modules():
+        if not is_convolution(module):
+            continue
+        kind, layer = type(module).__name__, layers.get(module)  # type: ignore[call-overload]
+        reason = "" if layer else why_plain(module) or messages.CONVERTIBLE
+        if not isinstance(module, _ConvNd) or is_lazy(module.weight):
+            rows.append(SummaryRow(name, kind, reason=reason))
+            continue
+        spec = layer.spec if layer else plain_spec(module, None)
+        costs = [
+            layer_cost(spec, out, input_size=size, batch_size=batch, bias=module.bias is not None)
+            for batch, size, out in calls.get(module, [])
+        ]
+        one = (1,) * len(spec.kernel_size)
+        parameters = layer_cost(spec, one, input_size=one, bias=module.bias is not None)
+        composition = getattr(module, "composition", "kernel")
+        row = row_costs(parameters, over_parameterized=bool(layer))
+        row["macs"] = row_costs(
+            _total(costs), over_parameterized=bool(layer), composition=composition
+        )["macs"]
+        rows.append(SummaryRow(name, kind, spec.K, spec.S if layer else None, **row, reason=reason))
+    return Summary(rows)
+
+
+def _total(costs: list[LayerCost]) -> LayerCost | None:
+    if not costs:
+        return None
+    total = costs[0]
+    for cost in costs[1:]:
+        total = total + cost
+    return total
+
+
+def _sizes_of_calls(
+    model: nn.Module, inputs: Tensor | Sequence[Any]
+) -> dict[nn.Module, list[Sizes]]:
+    calls: dict[nn.Module, list[Sizes]] = {}
+
+    def note(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+        ndim = len(module.kernel_size)  # type: ignore[arg-type]
+        batch = args[0].shape[0] if args[0].ndim == ndim + 2 else 1
+        sizes = (batch, tuple(args[0].shape[-ndim:]), tuple(output.shape[-ndim:]))
+        calls.setdefault(module, []).append(sizes)
+
+    convolutions = [m for m in model.modules() if isinstance(m, _ConvNd)]
+    handles = [module.register_forward_hook(note) for module in convolutions]
+    training = {module: module.training for module in model.modules()}
+    model.eval()
+    try:
+        with torch.no_grad(), torch.random.fork_rng():
+            model(*((inputs,) if isinstance(inputs, Tensor) else inputs))
+    finally:
+        for handle in handles:
+            handle.remove()
+        for module, flag in training.items():
+            module.training = flag
+    return calls
