@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from doconv_core import messages
+from doconv_core.rounding import round_once, type_name
 from doconv_core.spec import DOConvSpec
 
 
@@ -94,7 +95,7 @@ def fold_kernel(
         spec: the layer's sizes.
         W: (O, I/g, S).
         D: (I, K, S) or None.
-        dtype: of the result; None means W's.
+        dtype: of the result; None means W's. "bfloat16" gives float32 that holds its numbers.
         layer: the layer's name, for error messages.
 
     Returns:
@@ -104,15 +105,14 @@ def fold_kernel(
     Raises:
         ValueError: W or D is not finite, or the kernel overflows ``dtype``.
     """
-    dtype = W.dtype if dtype is None else np.dtype(dtype)
+    dtype = W.dtype if dtype is None else dtype
     for name, array in (("W", W), ("D", D)):
         if array is not None and not np.isfinite(array).all():
             raise ValueError(messages.not_finite(name, layer))
     exact = compose_kernel(spec, W.astype(np.float64), None if D is None else D.astype(np.float64))
-    with np.errstate(over="ignore"):  # an overflow is reported below, with the layer's name
-        kernel = exact.astype(dtype)
+    kernel = round_once(exact, dtype)
     if not np.isfinite(kernel).all():
-        raise ValueError(messages.overflows(layer, dtype))
+        raise ValueError(messages.overflows(layer, type_name(dtype)))
     return kernel
 
 
