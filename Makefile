@@ -1,0 +1,67 @@
+# make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
+# make test    everything, in every environment; its exit status is the tests'
+# make lint    ruff and mypy
+# make bench   the benchmarks' short preset
+#
+# ARGS goes to the command, as in: make demo ARGS="--seeds 3"
+# Environments are made on first use, and again when pyproject.toml or their versions change.
+
+PYTHON ?= python3.11
+FRAMEWORK ?= torch
+ARGS ?=
+
+PACKAGES_torch = torch
+PACKAGES_keras = keras tensorflow-cpu
+PACKAGES_gluon = mxnet gluoncv
+
+.PHONY: demo test test-oldest test-star test-modern lint bench clean
+
+demo: .venv/.made-$(FRAMEWORK)
+	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
+
+test: lint test-oldest test-star test-modern
+
+# The core alone, on the oldest NumPy that it supports.
+test-oldest: .venv-oldest/.made
+	.venv-oldest/bin/python -m pytest tests/test_core.py $(ARGS)
+
+# All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
+test-star: .venv-star/.made
+	DOCONV_BACKENDS=torch,keras,gluon KERAS_BACKEND=tensorflow \
+	    .venv-star/bin/python -m pytest --doctest-modules tests doconv_core doconv_torch $(ARGS)
+
+# NumPy 2: PyTorch, and Keras on its JAX backend.
+test-modern: .venv-modern/.made
+	DOCONV_BACKENDS=torch KERAS_BACKEND=jax \
+	    .venv-modern/bin/python -m pytest $(ARGS)
+
+lint: .venv-star/.made
+	.venv-star/bin/ruff format --check .
+	.venv-star/bin/ruff check .
+	.venv-star/bin/mypy --strict doconv_core
+	.venv-star/bin/mypy doconv_torch doconv_cli
+
+clean:
+	rm -rf .venv .venv-oldest .venv-star .venv-modern
+
+.venv/.made-%: pyproject.toml constraints/numpy1.txt
+	test -d .venv || $(PYTHON) -m venv .venv
+	.venv/bin/pip install --quiet --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
+	touch $@
+
+.venv-oldest/.made: pyproject.toml
+	$(PYTHON) -m venv --clear .venv-oldest
+	.venv-oldest/bin/pip install --quiet numpy==1.23.5 pytest pytest-timeout hypothesis
+	touch $@
+
+.venv-star/.made: pyproject.toml constraints/numpy1.txt
+	$(PYTHON) -m venv --clear .venv-star
+	.venv-star/bin/pip install --quiet --constraint constraints/numpy1.txt --editable '.[test]' \
+	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_gluon) ruff mypy
+	touch $@
+
+.venv-modern/.made: pyproject.toml constraints/numpy2.txt
+	$(PYTHON) -m venv --clear .venv-modern
+	.venv-modern/bin/pip install --quiet --constraint constraints/numpy2.txt --editable '.[test]' \
+	    torch keras jax
+	touch $@

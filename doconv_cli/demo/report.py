@@ -1,0 +1,80 @@
+"""The demo's words and tables."""
+
+from __future__ import annotations
+
+import numpy as np
+from rich.box import SIMPLE_HEAD
+from rich.table import Table
+
+from doconv_cli.demo.experiment import Pairs, Story
+from doconv_cli.demo.statistics import Mean, mean, paired_difference
+
+
+def comparison(pairs: Pairs, framework: str) -> Table:
+    """Accuracy, time and parameters of plain and DO-Conv."""
+    seeds, epochs = pairs.accuracy.shape[1:]
+    table = Table(
+        title=f"Handwritten digits, {framework}: {seeds} paired seeds, {epochs} epochs",
+        title_justify="left",
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column("")
+    for name in ("accuracy, %\nat the end", "accuracy, %\nall epochs",
+                 "step\ntime", "trained\nparameters", "deployed\nparameters"):  # fmt: skip
+        table.add_column(name, justify="right")
+    scores = (pairs.accuracy[:, :, -1], pairs.accuracy.mean(axis=2))
+    ratio = step_time_ratio(pairs)
+    plain, trained, folded = pairs.parameters
+    rows = (("plain", "1.00", plain, plain), ("DO-Conv", f"{ratio:.2f}", trained, folded))
+    for kind, (name, time, *parameters) in enumerate(rows):
+        accuracies = (_with_error(mean(score[kind])) for score in scores)
+        table.add_row(name, *accuracies, time, *(f"{number:,}" for number in parameters))
+    differences = [paired_difference(*score) for score in scores]
+    table.add_section()
+    table.add_row(
+        "difference",
+        *(f"{difference.mean:+.2f}" for difference in differences),
+        f"{ratio - 1:+.0%}",
+        f"{trained - plain:+,}",
+        f"{folded - plain:+,}",
+    )
+    if seeds > 1:
+        intervals = (f"{each.low:+.2f} .. {each.high:+.2f}" for each in differences)
+        table.add_row("95 % interval", *intervals)
+    return table
+
+
+def step_time_ratio(pairs: Pairs) -> float:
+    """Median over all epochs of the time of a DO-Conv epoch to the plain epoch beside it."""
+    plain, ours = pairs.seconds[:, :, 1:] if pairs.seconds.shape[2] > 1 else pairs.seconds
+    return float(np.median(ours / plain))
+
+
+def story(told: Story) -> Table:
+    """The way of a trained plain network through convert, training and fold."""
+    table = Table(
+        title="A trained plain network, converted",
+        title_justify="left",
+        show_header=False,
+        box=SIMPLE_HEAD,
+        pad_edge=False,
+    )
+    table.add_column()
+    table.add_column(justify="right")
+    plain, converted, reloaded = told.accuracy
+    changed = "0: bitwise the same" if told.converted == 0 else f"{told.converted:.3g}"
+    table.add_row("test accuracy, plain", f"{plain:.2f} %")
+    table.add_row("largest change of an output by convert", changed)
+    table.add_row("test accuracy, converted and trained on", f"{converted:.2f} %")
+    table.add_row(
+        "largest change of an output by fold",
+        f"{told.folded:.1e} (outputs reach {told.largest:.0f})",
+    )
+    table.add_row("largest change by saving, loading strictly", f"{told.reloaded:.2g}")
+    table.add_row("test accuracy, that file in the plain network", f"{reloaded:.2f} %")
+    return table
+
+
+def _with_error(value: Mean) -> str:
+    return f"{value.mean:.2f}" + ("" if np.isnan(value.error) else f" ± {value.error:.2f}")

@@ -1,0 +1,85 @@
+"""`doconv demo`: one short run per framework, its files, and what a missing framework says."""
+
+from __future__ import annotations
+
+import json
+import sys
+from pathlib import Path
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from doconv_cli.demo.statistics import Difference, mean, paired_difference
+from doconv_cli.main import app
+from tests import backends
+
+RUN = ["demo", "--seeds", "2", "--epochs", "1"]
+
+
+@pytest.fixture(params=backends.names())
+def framework(request: pytest.FixtureRequest) -> str:
+    backends.load(request.param)
+    return request.param
+
+
+def test_it_trains_compares_and_writes_its_files(framework: str, tmp_path: Path) -> None:
+    out = tmp_path / "new" / "folder"
+    result = CliRunner().invoke(app, [*RUN, "--framework", framework, "--out", str(out)])
+    assert result.exit_code == 0, result.output
+    figures = json.loads((out / "results.json").read_text())
+    plain, trained, folded = figures["parameters"]
+    assert plain == folded
+    # D of the three 3x3 convolutions: 81 numbers an input channel
+    assert trained - plain == (1 + 16 + 32) * 81
+    story = figures["story"]
+    assert story["converted"] == 0
+    assert story["reloaded"] == 0
+    assert 0 < story["folded"] < 1e-5 * max(1, story["largest"])
+    assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
+    assert Path(story["path"]).stat().st_size > plain * 4
+    for said in ("95 % interval", "bitwise the same", "curves.png", "results.json"):
+        assert said in result.output.replace("\n", "")
+
+
+def test_both_ways_start_from_the_same_function(framework: str) -> None:
+    from doconv_cli.demo import experiment, trainer
+
+    images = experiment.digits().test_images[:16]
+    kind = trainer.load(framework)
+    plain, ours = (kind(3, over_parameterized=o).logits(images) for o in (False, True))
+    np.testing.assert_array_equal(plain, ours)
+
+
+def test_a_missing_framework_gives_one_line_with_the_command(
+    monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    monkeypatch.setitem(sys.modules, "torch", None)
+    monkeypatch.delitem(sys.modules, "doconv_cli.demo.with_torch", raising=False)
+    result = CliRunner().invoke(app, [*RUN, "--out", str(tmp_path)])
+    assert result.exit_code == 1
+    assert result.stdout == ""
+    assert result.stderr.count("\n") == 1
+    assert "pip install 'doconv[torch,demo]'" in result.stderr
+
+
+def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:
+    backends.load("torch")
+    (tmp_path / "file").touch()
+    result = CliRunner().invoke(app, [*RUN, "--out", str(tmp_path / "file")])
+    assert result.exit_code == 1
+    assert str(tmp_path / "file") in result.stderr.replace("\n", "")
+
+
+def test_the_paired_interval_is_student_s() -> None:
+    # differences 1, 2, 3: mean 2, standard error 1/sqrt(3), t(0.975, 2) = 4.302653
+    difference = paired_difference([0, 0, 0], [1, 2, 3])
+    np.testing.assert_allclose(
+        difference, Difference(2, 2 - 4.302653 / 3**0.5, 2 + 4.302653 / 3**0.5), rtol=1e-6
+    )
+    assert mean([1, 2, 3]).error == pytest.approx(1 / 3**0.5)
+
+
+def test_one_seed_has_no_interval() -> None:
+    assert np.isnan(paired_difference([1], [3]).low)
+    assert np.isnan(mean([1]).error)
