@@ -1,0 +1,32 @@
+"""README's Python blocks run, in order, as one program."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+
+import pytest
+
+README = Path(__file__).parents[1] / "README.md"
+
+
+def test_the_code_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
+    pytest.importorskip("torch", reason="README's examples are in PyTorch")
+    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
+    assert len(blocks) == 3
+    program: dict = {}
+    for block in blocks:
+        exec(block, program)
+    assert "DOConv2d" in capsys.readouterr().out
+    assert type(program["deployed"][0]) is program["torch"].nn.Conv2d
+    # the optimizer of the last block holds the new D
+    (group,) = program["optimizer"].param_groups
+    assert any(p is program["net"][1].D for p in group["params"])
+
+
+def test_the_first_commands_are_the_two_of_make() -> None:
+    first = re.search(r"^```sh\n(.*?)^```", README.read_text(), re.M | re.S)
+    assert [line.split("#")[0].strip() for line in first.group(1).splitlines()] == [
+        "make demo",
+        "make test",
+    ]
