@@ -9,7 +9,7 @@ from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from pathlib import Path
 
-from doconv_core import messages
+from doconv_core import file_messages as messages
 
 
 @contextmanager

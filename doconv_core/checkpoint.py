@@ -23,7 +23,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_core import messages
+from doconv_core import file_messages as messages
 from doconv_core.atomic import replacing
 from doconv_core.header import Header, read_header
 from doconv_core.spec import DOConvSpec

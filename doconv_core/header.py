@@ -12,7 +12,7 @@ import os
 from collections.abc import Sequence
 from typing import Any, NamedTuple
 
-from doconv_core import messages
+from doconv_core import file_messages as messages
 
 _LONGEST = 100_000_000  # bytes; the library's own limit
 _METADATA = "__metadata__"

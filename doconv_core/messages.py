@@ -183,68 +183,6 @@ def cannot_copy(kind: str, fault: str) -> str:
     )
 
 
-# --- errors of files ---------------------------------------------------------------------
-
-
-def bad_file(path: Any, fault: str) -> str:
-    return f"cannot read {str(path)!r}: {fault}."
-
-
-def is_a_folder(path: Any) -> str:
-    return f"{str(path)!r} is a folder, not a file."
-
-
-def no_such_folder(path: Any) -> str:
-    return f"cannot write {str(path)!r}: its folder does not exist."
-
-
-def bad_layer_name(name: Any) -> str:
-    return error("a layer's name must be a printable text to be stored", {"name": name})
-
-
-def bad_stored_dtype(name: str, dtype: Any) -> str:
-    return error(
-        f"`{name}` must be float16, float32 or float64 to be stored",
-        {"dtype": str(dtype)},
-        "Widen it first; array.astype('float32') is exact for bfloat16.",
-    )
-
-
-def needs_package(package: str, purpose: str) -> str:
-    return f"{purpose} need the package {package}: pip install {package}"
-
-
-# --- errors of official checkpoints ------------------------------------------------------
-
-
-def official_incomplete(layer: str, found: list[str]) -> str:
-    return error(f"{_quoted(layer)} of an official checkpoint must have W and D", {"found": found})
-
-
-def official_sizes(layer: str, W: tuple[int, ...], D: tuple[int, ...]) -> str:
-    return error(
-        f"W and D of {_quoted(layer)} must fit each other as in the official code",
-        {"W.shape": tuple(W), "D.shape": tuple(D)},
-    )
-
-
-def official_kernel_size(layer: str, kernel_size: Any, kernel_elements: int) -> str:
-    return error(
-        f"`kernel_size` of {_quoted(layer)} must have {kernel_elements} elements in all",
-        {"kernel_size": kernel_size},
-        "Its checkpoint holds their number only.",
-    )
-
-
-def official_not_expressible(layer: str, groups: int | None) -> str:
-    return error(
-        f"{_quoted(layer)} of an official PyTorch checkpoint pairs outputs with the D of other "
-        "channels than its own, which no DO-Conv layer does",
-        {"groups": groups},
-        "Its kernel is known: import it folded.",
-    )
-
-
 # --- reasons: why a convolution was left as it was ---------------------------------------
 
 POINTWISE = "one kernel element has nothing to over-parameterize"
@@ -255,6 +193,7 @@ INSTANCE_FORWARD = "its forward is replaced on the instance"
 RECOMPUTED_WEIGHT = "its weight is recomputed by a hook (weight_norm, spectral_norm or prune)"
 PARAMETRIZED = "its weight is parametrized"
 OTHER_ARRAYS = "it has parameters, buffers or submodules besides weight and bias"
+NAME_TAKEN = "it has an attribute of its own named D, W_extra, D_mul, composition or spec"
 NOT_FLOATING = "its weight is not of a real floating-point type"
 SHARDED = "its arrays are sharded"
 QUANTIZED = "it is quantized, or made ready for that; over-parameterize before"

@@ -24,11 +24,13 @@ from collections.abc import Mapping
 from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from doconv_core import messages
+from doconv_core import file_messages, messages
 from doconv_core.composition import fold_kernel
 from doconv_core.initialization import identity
+from doconv_core.rounding import round_once
 from doconv_core.spec import DOConvSpec
 from doconv_core.state import LayerState
 
@@ -95,7 +97,7 @@ class OfficialLayer:
                 expressible (use :meth:`kernel`).
         """
         if not self.expressible:
-            raise ValueError(messages.official_not_expressible(self.name, self.groups))
+            raise ValueError(file_messages.official_not_expressible(self.name, self.groups))
         return LayerState(self._spec(kernel_size, groups), self.W, self.D, self.bias)
 
     def kernel(self, dtype: DTypeLike | None = None) -> Array:
@@ -105,7 +107,7 @@ class OfficialLayer:
         to ``dtype`` (None: W's).
         """
         if self.D is None:
-            return self.W.astype(self.W.dtype if dtype is None else dtype)
+            return round_once(self.W.astype(np.float64), self.W.dtype if dtype is None else dtype)
         I, K, S = self.D.shape
         if self.source != "torch":
             spec = DOConvSpec(I, self.W.shape[0], (K,), self.groups or 1, S)
@@ -125,7 +127,7 @@ class OfficialLayer:
         kernel_size = kernel_size or self.kernel_size
         elements = 1 if self.D is None else self.D.shape[1]
         if kernel_size is None or math.prod(kernel_size) != elements:
-            raise ValueError(messages.official_kernel_size(self.name, kernel_size, elements))
+            raise ValueError(file_messages.official_kernel_size(self.name, kernel_size, elements))
         groups = self.groups or groups or 1
         O, channels, S = self.W.shape
         return DOConvSpec(channels * groups, O, kernel_size, groups, S)
@@ -148,7 +150,6 @@ def read(arrays: Mapping[str, Array], source: str) -> dict[str, OfficialLayer]:
         ValueError: an unknown source, a D without its W, or arrays that do not fit each other.
 
     Example:
-        >>> import numpy as np
         >>> spec = DOConvSpec(2, 4, (3, 3))
         >>> layers = read({"conv.W": np.ones(spec.W_shape), "conv.D": np.zeros(spec.D_shape),
         ...                "norm.weight": np.ones(4)}, "torch")
@@ -181,12 +182,14 @@ def _layer(
             return None
         return OfficialLayer(source, name, tuple(keys.values()), W, None, bias, (1, 1))
     if D is None or W is None:
-        raise ValueError(messages.official_incomplete(name, sorted(keys)))
+        raise ValueError(file_messages.official_incomplete(name, sorted(keys)))
     if source != "torch":
         D = D.transpose(2, 0, 1)
     (I, K, S), (O, a, columns) = D.shape, W.shape
     if not (K <= S == columns and I % a == 0 and O % (I // a) == 0):
-        raise ValueError(messages.official_sizes(name, arrays[_W[source]].shape, arrays["D"].shape))
+        raise ValueError(
+            file_messages.official_sizes(name, arrays[_W[source]].shape, arrays["D"].shape)
+        )
     if source != "torch":  # row a*g + q to row q*(I/g) + a
         D = D.reshape(a, I // a, K, S).swapaxes(0, 1).reshape(D.shape)
     if diagonal is not None:  # always the identity, unless somebody trained it

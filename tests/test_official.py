@@ -177,6 +177,8 @@ def test_a_kernel_is_rounded_once_to_the_asked_type() -> None:
     kernel = layer.kernel("float16")
     assert kernel.dtype == np.float16
     np.testing.assert_array_equal(kernel, expected.astype("float16"))
+    pointwise = read({"c.W": np.array([[[1 + 2.0**-8 + 2.0**-40]]])}, "torch")["c"]
+    assert pointwise.kernel("bfloat16").item() == 1 + 2.0**-7
 
 
 OTHERS: dict[str, tuple[str, Arrays]] = {

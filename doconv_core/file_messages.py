@@ -1,0 +1,89 @@
+"""The sentences of :mod:`doconv_core.messages` that speak of files and what is in them."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doconv_core.messages import error
+
+
+def named(layer: str) -> str:
+    return f"layer {layer!r}" if layer else "the layer"
+
+
+# --- errors of files ---------------------------------------------------------------------
+
+
+def bad_file(path: Any, fault: str) -> str:
+    return f"cannot read {str(path)!r}: {fault}."
+
+
+def is_a_folder(path: Any) -> str:
+    return f"{str(path)!r} is a folder, not a file."
+
+
+def no_such_folder(path: Any) -> str:
+    return f"cannot write {str(path)!r}: its folder does not exist."
+
+
+def bad_layer_name(name: Any) -> str:
+    return error("a layer's name must be a printable text to be stored", {"name": name})
+
+
+def bad_stored_dtype(name: str, dtype: Any) -> str:
+    return error(
+        f"`{name}` must be float16, float32 or float64 to be stored",
+        {"dtype": str(dtype)},
+        "Widen it first; array.astype('float32') is exact for bfloat16.",
+    )
+
+
+def needs_package(package: str, purpose: str) -> str:
+    return f"{purpose} need the package {package}: pip install {package}"
+
+
+def incomplete_layer(layer: str, found: list[str]) -> str:
+    return error(f"{named(layer)} must have weight and D", {"found": found})
+
+
+def misfit_layer(layer: str, shapes: dict[str, tuple[int, ...]]) -> str:
+    return error(f"the arrays of {named(layer)} must fit each other", {"shapes": shapes})
+
+
+def whose_layer(layer: str, D: tuple[int, ...]) -> str:
+    return error(
+        f"{named(layer)} may be an official layer or this library's",
+        {"D.shape": D},
+        "With as many input channels as kernel elements their arrays look the same.",
+    )
+
+
+# --- errors of official checkpoints ------------------------------------------------------
+
+
+def official_incomplete(layer: str, found: list[str]) -> str:
+    return error(f"{named(layer)} of an official checkpoint must have W and D", {"found": found})
+
+
+def official_sizes(layer: str, W: tuple[int, ...], D: tuple[int, ...]) -> str:
+    return error(
+        f"W and D of {named(layer)} must fit each other as in the official code",
+        {"W.shape": tuple(W), "D.shape": tuple(D)},
+    )
+
+
+def official_kernel_size(layer: str, kernel_size: Any, kernel_elements: int) -> str:
+    return error(
+        f"`kernel_size` of {named(layer)} must have {kernel_elements} elements in all",
+        {"kernel_size": kernel_size},
+        "Its checkpoint holds their number only.",
+    )
+
+
+def official_not_expressible(layer: str, groups: int | None) -> str:
+    return error(
+        f"{named(layer)} of an official PyTorch checkpoint pairs outputs with the D of other "
+        "channels than its own, which no DO-Conv layer does",
+        {"groups": groups},
+        "Its kernel is known: import it folded.",
+    )
