@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable, Iterator
 from typing import Any, NamedTuple
 
@@ -13,10 +12,12 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from doconv_core import DOConvSpec, fold_kernel, messages
+from doconv_core import DOConvSpec, fold_kernel
 from doconv_core.layout import from_canonical, to_canonical
-from doconv_torch.layers import DOConvNd
-from doconv_torch.parametrization import over_parameterization
+from doconv_torch.base import DOConvNd
+from doconv_torch.parametrization import over_parameterization, weight_parametrizations
+
+ArraysKey = tuple[int, int, int]
 
 
 class OverParameterized(NamedTuple):
@@ -25,9 +26,14 @@ class OverParameterized(NamedTuple):
     name: str
     module: _ConvNd
     spec: DOConvSpec
-    weight: nn.Parameter
-    D: nn.Parameter | None
-    W_extra: nn.Parameter | None
+    weight: Tensor
+    D: Tensor | None
+    W_extra: Tensor | None
+
+    @property
+    def key(self) -> ArraysKey:
+        """Equal for layers that share all their arrays."""
+        return id(self.weight), id(self.D), id(self.W_extra)
 
     @property
     def layout(self) -> str:
@@ -41,13 +47,18 @@ class OverParameterized(NamedTuple):
 
     def in_layout(self, array: NDArray[Any], *, spatial: bool = True) -> Tensor:
         """A canonical array (O, I/g, columns) as a tensor in the module's layout."""
-        return torch.from_numpy(from_canonical(self.spec, array, self.layout, spatial=spatial))
+        return to_tensor(from_canonical(self.spec, array, self.layout, spatial=spatial))
 
 
 def to_float64(tensor: Tensor) -> NDArray[np.float64]:
     """Exact, for every floating-point type."""
     array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
     return array
+
+
+def to_tensor(array: NDArray[Any]) -> Tensor:
+    """A copy: torch warns of arrays that are read only, and refuses negative strides."""
+    return torch.from_numpy(array.copy())
 
 
 def over_parameterized(model: nn.Module) -> Iterator[OverParameterized]:
@@ -63,7 +74,7 @@ def over_parameterized(model: nn.Module) -> Iterator[OverParameterized]:
                 name,
                 module,
                 parametrization.spec,
-                module.parametrizations["weight"].original,
+                weight_parametrizations(module).original,
                 parametrization.D,
                 parametrization.W_extra,
             )
@@ -90,14 +101,9 @@ def folded_weight(layer: OverParameterized) -> Tensor:
     if layer.weight.is_meta:  # nothing to compute, but the structure can be folded
         return torch.empty_like(layer.weight)
     D = None if layer.D is None else to_float64(layer.D)
-    if layer.weight.dtype is torch.bfloat16:  # NumPy has no such type
-        kernel = fold_kernel(layer.spec, layer.W(to_float64), D, np.float64, layer.name)
-        rounded = _to_bfloat16(layer.in_layout(kernel))
-        if not rounded.isfinite().all():
-            raise ValueError(messages.overflows(layer.name, torch.bfloat16))
-        return rounded
-    dtype = torch.empty(0, dtype=layer.weight.dtype).numpy().dtype
-    return layer.in_layout(fold_kernel(layer.spec, layer.W(to_float64), D, dtype, layer.name))
+    dtype = str(layer.weight.dtype).removeprefix("torch.")
+    kernel = fold_kernel(layer.spec, layer.W(to_float64), D, dtype, layer.name)
+    return layer.in_layout(kernel).to(layer.weight.dtype)  # exact; bfloat16 came as float32
 
 
 def restore_class(layer: OverParameterized) -> None:
@@ -112,13 +118,19 @@ def restore_class(layer: OverParameterized) -> None:
         module._parameters[name] = module._parameters.pop(name)
 
 
-def _to_bfloat16(exact: Tensor) -> Tensor:
-    """float64 to bfloat16 with one rounding; torch rounds through float32, that is, twice."""
-    single = exact.float()
-    error = exact - single.double()
-    # float32 fell on the middle between two bfloat16 numbers: step to the side of the exact one
-    middle = (single.view(torch.int32) & 0xFFFF) == 0x8000
-    aside = torch.nextafter(
-        single, torch.copysign(torch.full_like(single, math.inf), error.float())
-    )
-    return torch.where(middle & (error != 0), aside, single).bfloat16()
+def users_of_weights(
+    model: nn.Module, layers: list[OverParameterized]
+) -> dict[int, set[ArraysKey | None]]:
+    """Per weight's id, what its users take it for: the arrays of a layer, or itself (None)."""
+    users: dict[int, set[ArraysKey | None]] = {id(layer.weight): set() for layer in layers}
+    holders: set[nn.Module] = set()
+    for layer in layers:
+        users[id(layer.weight)].add(layer.key)
+        holders.add(layer.module)
+        if parametrize.is_parametrized(layer.module):
+            holders.add(weight_parametrizations(layer.module))
+    for module in set(model.modules()) - holders:
+        for parameter in module._parameters.values():
+            if id(parameter) in users:
+                users[id(parameter)].add(None)
+    return users

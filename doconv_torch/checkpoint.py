@@ -2,13 +2,15 @@
 
 from __future__ import annotations
 
+from typing import Any
+
 import numpy as np
 import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from doconv_core import LayerState, State, check_state
-from doconv_torch.arrays import over_parameterized
+from doconv_torch.arrays import over_parameterized, to_tensor
 
 
 def get_state(model: nn.Module) -> State:
@@ -50,18 +52,21 @@ def set_state(model: nn.Module, state: State) -> None:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
     check_state(get_state(model), state)
+    written: list[tuple[Tensor, Tensor]] = []
     for layer in over_parameterized(model):
         given, K = state[layer.name], layer.spec.K
-        layer.weight.copy_(layer.in_layout(given.W[..., :K]))
+        written.append((layer.weight, layer.in_layout(given.W[..., :K])))
         if layer.W_extra is not None:
-            layer.W_extra.copy_(layer.in_layout(given.W[..., K:], spatial=False))
+            written.append((layer.W_extra, layer.in_layout(given.W[..., K:], spatial=False)))
         if layer.D is not None and given.D is not None:
-            layer.D.copy_(torch.from_numpy(given.D))
+            written.append((layer.D, to_tensor(given.D)))
         if layer.module.bias is not None and given.bias is not None:
-            layer.module.bias.copy_(torch.from_numpy(given.bias))
+            written.append((layer.module.bias, to_tensor(given.bias)))
+    for parameter, tensor in written:
+        parameter.copy_(tensor)
 
 
-def _to_numpy(tensor: Tensor) -> NDArray[np.floating]:
+def _to_numpy(tensor: Tensor) -> NDArray[np.floating[Any]]:
     tensor = tensor.detach().cpu()
     if tensor.dtype is torch.bfloat16:
         tensor = tensor.float()

@@ -22,15 +22,22 @@ from torch.optim import Optimizer
 
 from doconv_core import DOConvSpec, messages
 from doconv_torch.arrays import (
-    OverParameterized,
+    ArraysKey,
     folded_weight,
     over_parameterized,
     plain_spec,
     restore_class,
+    users_of_weights,
 )
-from doconv_torch.eligibility import HOSTS, check_ready, is_convolution, is_sharded, why_plain
+from doconv_torch.base import DOConvNd
+from doconv_torch.eligibility import (
+    HOSTS,
+    check_foldable,
+    check_ready,
+    is_convolution,
+    why_plain,
+)
 from doconv_torch.initialization import apart_generator
-from doconv_torch.layers import LAYERS, DOConvNd
 from doconv_torch.optimizer import New, add_parameters, warn_if_not_trained
 from doconv_torch.parametrization import OverParameterization
 
@@ -59,8 +66,8 @@ def convert(
 
     Args:
         model: any module; a single convolution too.
-        where: ``where(name, layer)`` picks layers, e.g. a backbone's. None picks all. A layer
-            that is reached by several names is picked if any of them is.
+        where: ``where(name, layer)`` picks among the layers of ``model`` itself, e.g. a
+            backbone's. None picks all. A layer with several names is picked if any of them is.
         D_mul: columns of W in every converted layer; None means one per kernel element.
         inplace: change ``model`` itself; otherwise a deep copy.
         optimizer: already built on the model (needs ``inplace=True``); each D joins the
@@ -76,6 +83,7 @@ def convert(
         ValueError: D_mul is too small for a layer, a layer is lazy, the model is wrapped for
             distributed training, or the root is a convolution that cannot be converted.
             The model is then as it was.
+        TypeError: an argument is of the wrong type.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1))
@@ -86,16 +94,12 @@ def convert(
         raise TypeError(messages.wrong_type("model", model, "a torch.nn.Module"))
     if subclasses not in SUBCLASSES:
         raise ValueError(messages.bad_choice("subclasses", subclasses, SUBCLASSES))
-    if optimizer is not None and not inplace:
-        raise ValueError(messages.optimizer_needs_inplace())
+    if optimizer is not None:
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(messages.wrong_type("optimizer", optimizer, "a torch.optim.Optimizer"))
+        if not inplace:
+            raise ValueError(messages.optimizer_needs_inplace())
     check_ready(model)
-    any_subclass = subclasses == "parametrize"
-    if is_convolution(model) and not isinstance(model, DOConvNd):
-        reason = why_plain(model, any_subclass=any_subclass)
-        if reason and reason != messages.POINTWISE:
-            raise ValueError(messages.cannot_convert("", type(model).__name__, reason))
-    if not inplace:
-        model = copy.deepcopy(model)
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.
     names: dict[nn.Module, list[str]] = {}
@@ -104,23 +108,26 @@ def convert(
             names.setdefault(module, []).append(name)
     already = {layer.module for layer in over_parameterized(model)}
     reasons: Counter[str] = Counter()
-    chosen: list[tuple[_ConvNd, DOConvSpec]] = []
+    chosen: dict[str, DOConvSpec] = {}
     for module, paths in names.items():
         if module in already:
             continue
-        reason = why_plain(module, any_subclass=any_subclass)
+        reason = why_plain(module, any_subclass=subclasses == "parametrize")
+        if module is model and reason not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert("", type(model).__name__, reason))
         if not reason and where and not any(where(path, module) for path in paths):
             reason = messages.NOT_SELECTED
         if reason:
             reasons[reason] += 1
         else:
             assert isinstance(module, _ConvNd)
-            chosen.append((module, plain_spec(module, D_mul)))
-
-    converted = _over_parameterize(chosen)
+            chosen[paths[0]] = plain_spec(module, D_mul)
+    if not inplace:
+        model = copy.deepcopy(model)
+    converted = _over_parameterize(model, chosen)
     if optimizer is not None:
         add_parameters(optimizer, converted)
-    elif inplace:
+    if inplace:
         warn_if_not_trained(converted)
     logger.info(
         "convert: %d of %d convolutions over-parameterized%s",
@@ -160,27 +167,27 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     """
     if not isinstance(model, nn.Module):
         raise TypeError(messages.wrong_type("model", model, "a torch.nn.Module"))
-    for layer in over_parameterized(model):
-        _check_foldable(layer)
+    check_foldable(model)
     if not inplace:
         model = copy.deepcopy(model)
     layers = list(over_parameterized(model))
     # Compute everything before the model changes. Layers that share their arrays share a kernel.
-    kernels = {_arrays_key(layer): layer for layer in layers}
-    folded = {key: folded_weight(layer) for key, layer in kernels.items()}
+    folded = {layer.key: layer for layer in layers}
+    kernels = {key: folded_weight(layer) for key, layer in folded.items()}
     # A weight whose other users mean something else by it must not be overwritten.
-    users = _users_of_weights(model, layers)
+    users = users_of_weights(model, layers)
+    apart: dict[ArraysKey, nn.Parameter] = {}
     for layer in layers:
-        key = _arrays_key(layer)
         restore_class(layer)
-        if users[id(layer.weight)] == {key}:
-            with torch.no_grad():
-                layer.weight.copy_(folded[key])
-            layer.weight.grad = None
-        else:
-            layer.module.weight = nn.Parameter(
-                folded[key].to(layer.weight), layer.weight.requires_grad
+        weight = layer.weight
+        if users[id(weight)] != {layer.key}:
+            weight = apart.setdefault(
+                layer.key, nn.Parameter(torch.empty_like(weight), weight.requires_grad)
             )
+            layer.module.weight = weight
+        with torch.no_grad():
+            weight.copy_(kernels[layer.key])
+        weight.grad = None
     logger.info("fold: %d convolutions folded", len(layers))
     return model
 
@@ -192,68 +199,28 @@ def convert_layer(conv: nn.Module, D_mul: int | None) -> DOConvNd:
         raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
     assert isinstance(conv, _ConvNd)
     layer = copy.deepcopy(conv)
-    _over_parameterize([(layer, plain_spec(layer, D_mul))])
+    _over_parameterize(layer, {"": plain_spec(layer, D_mul)})
     assert isinstance(layer, DOConvNd)
     return layer
 
 
-def _over_parameterize(chosen: list[tuple[_ConvNd, DOConvSpec]]) -> list[New]:
+def _over_parameterize(model: nn.Module, chosen: dict[str, DOConvSpec]) -> list[New]:
     generator = apart_generator()
+    layers: list[tuple[_ConvNd, OverParameterization]] = []
     made: dict[tuple[int, DOConvSpec], OverParameterization] = {}
-    for module, spec in chosen:  # modules that share a weight share its D
-        key = (id(module.weight), spec)
+    for name, spec in chosen.items():
+        layer = model.get_submodule(name)
+        assert isinstance(layer, _ConvNd)
+        key = (id(layer.weight), spec)  # layers that share a weight share its D
         if key not in made:
-            made[key] = OverParameterization(spec, module.weight, generator)
-    converted: list[New] = []
-    for module, spec in chosen:
-        weight = module.weight
-        arrays = made[id(weight), spec]
-        converted.append((weight, list(arrays.parameters())))
-        if type(module) in HOSTS and "forward" not in module.__dict__:
-            module.__class__ = HOSTS[type(module)]
-            assert isinstance(module, DOConvNd)
-            module.over_parameterize_(spec, arrays.D, arrays.W_extra)
+            made[key] = OverParameterization(spec, layer.weight, generator)
+        layers.append((layer, made[key]))
+    converted = [(layer.weight, dict(arrays.named_parameters())) for layer, arrays in layers]
+    for layer, arrays in layers:
+        if type(layer) in HOSTS and "forward" not in layer.__dict__:
+            layer.__class__ = HOSTS[type(layer)]
+            assert isinstance(layer, DOConvNd)
+            layer.over_parameterize_(arrays.spec, arrays.D, arrays.W_extra)
         else:
-            parametrize.register_parametrization(module, "weight", arrays)
+            parametrize.register_parametrization(layer, "weight", arrays)
     return converted
-
-
-def _check_foldable(layer: OverParameterized) -> None:
-    kind, reason = type(layer.module).__name__, ""
-    if isinstance(layer.module, DOConvNd):
-        if parametrize.is_parametrized(layer.module):
-            reason = messages.PARAMETRIZED
-        elif not isinstance(layer.module._parameters.get("weight"), nn.Parameter):
-            reason = messages.RECOMPUTED_WEIGHT
-        elif type(layer.module) not in LAYERS:
-            reason = messages.OWN_FORWARD
-    if reason:
-        raise ValueError(messages.cannot_fold(layer.name, kind, reason))
-    for array in (layer.weight, layer.D):
-        if array is not None and is_sharded(array):
-            raise ValueError(messages.sharded(layer.name, type(array).__name__))
-
-
-ArraysKey = tuple[int, int, int]
-
-
-def _arrays_key(layer: OverParameterized) -> ArraysKey:
-    return id(layer.weight), id(layer.D), id(layer.W_extra)
-
-
-def _users_of_weights(
-    model: nn.Module, layers: list[OverParameterized]
-) -> dict[int, set[ArraysKey | None]]:
-    """Per weight, what its users take it for: the arrays of a layer, or itself (None)."""
-    users: dict[int, set[ArraysKey | None]] = {id(layer.weight): set() for layer in layers}
-    holders: set[nn.Module] = set()
-    for layer in layers:
-        users[id(layer.weight)].add(_arrays_key(layer))
-        holders.add(layer.module)
-        if parametrize.is_parametrized(layer.module):
-            holders.add(layer.module.parametrizations["weight"])
-    for module in set(model.modules()) - holders:
-        for parameter in module._parameters.values():
-            if id(parameter) in users:
-                users[id(parameter)].add(None)
-    return users

@@ -44,12 +44,13 @@ def reset_arrays(
     free = spec.free_columns
     if free and not W_extra.is_meta:
         bound = 1 / math.sqrt(weight[0].numel())  # kaiming_uniform_(a=sqrt(5)) on the fan-in
-        drawn = torch.empty(*W_extra.shape[:2], free)
+        # On the CPU, whatever the default device: the generator is there.
+        drawn = torch.empty(*W_extra.shape[:2], free, device="cpu")
         W_extra[:, :, -free:] = drawn.uniform_(-bound, bound, generator=generator)
 
 
 def apart_generator() -> torch.Generator:
     """Random numbers that continue torch's own without moving those."""
-    generator = torch.Generator()
+    generator = torch.Generator("cpu")
     generator.set_state(torch.get_rng_state())
     return generator

@@ -4,262 +4,20 @@ Each class is its host class, with the same arguments and the same ``weight``, p
 layer computes is defined in :mod:`doconv_core.composition`.
 """
 
-# No `from __future__ import annotations` here: TorchScript reads the annotations as objects.
-import inspect
-from collections.abc import Iterable
-from typing import Any, ClassVar
+from __future__ import annotations
 
-import torch
-import torch.nn.functional as F
-from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
+from torch import nn
 
-from doconv_core import DOConvSpec, messages
-from doconv_core.spec import validate_composition
-from doconv_torch.composition import (
-    TRANSPOSED,
-    compose,
-    feature_convolution,
-    feature_transposed_convolution,
-    outside_autocast,
-)
-from doconv_torch.initialization import new_arrays, reset_arrays
+from doconv_torch.base import DOConv, DOConvNd, DOConvTranspose
 
 
-class DOConvNd(_ConvNd):
-    """What the six layers share. Precedes the host class in their method resolution order."""
-
-    host: ClassVar[type[_ConvNd]]
-    """The class of ``torch.nn`` that this layer converts from and folds to."""
-
-    __constants__ = [*_ConvNd.__constants__, "D_mul", "composition"]  # noqa: RUF012
-
-    __jit_unused_properties__ = ["spec"]  # noqa: RUF012
-
-    D: Tensor | None
-    W_extra: Tensor | None
-    D_mul: int
-    composition: str
-
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "host" in cls.__dict__:
-            signature = inspect.signature(cls.host)
-            ours = inspect.signature(DOConvNd.__init__).parameters
-            parameters = [*signature.parameters.values(), ours["D_mul"], ours["composition"]]
-            cls.__signature__ = signature.replace(  # type: ignore[attr-defined]
-                parameters=parameters
-            )
-
-    def __init__(
-        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
-    ) -> None:
-        given = inspect.signature(self.host).bind(*args, **kwargs)
-        given.apply_defaults()
-        arguments = given.arguments
-        kernel_size = arguments["kernel_size"]
-        if not isinstance(kernel_size, Iterable):
-            kernel_size = (kernel_size,) * _ndim(self.host)
-        # Before the host's constructor, so that errors of size read as in every framework.
-        spec = DOConvSpec(
-            arguments["in_channels"],
-            arguments["out_channels"],
-            tuple(kernel_size),
-            arguments["groups"],
-            D_mul,
-        )
-        composition = validate_composition(composition)
-        dtype = arguments["dtype"] or torch.get_default_dtype()
-        if not dtype.is_floating_point:
-            raise TypeError(messages.bad_dtype(dtype))
-        super().__init__(*args, **kwargs)
-        self.over_parameterize_(spec, *new_arrays(spec, self.weight), composition)
-        reset_arrays(spec, self.weight, self.D, self.W_extra)
-
-    def over_parameterize_(
-        self,
-        spec: DOConvSpec,
-        D: nn.Parameter | None,
-        W_extra: nn.Parameter | None,
-        composition: str = "kernel",
-    ) -> None:
-        """Take in the arrays that make a plain layer a DO-Conv layer."""
-        self.D_mul, self.composition = spec.S, composition
-        self.register_parameter("D", D)
-        self.register_parameter("W_extra", W_extra)
-
-    def restore_(self) -> None:
-        """Become the plain layer again, with whatever ``weight`` holds."""
-        del self.D, self.W_extra, self.D_mul, self.composition
-        self.__class__ = self.host  # type: ignore[assignment]
-
-    def reset_parameters(self) -> None:
-        """Initialize weight and bias as the host does, and D to zero."""
-        super().reset_parameters()
-        if "D" in self._parameters:  # the host's constructor calls this before it exists
-            reset_arrays(self.spec, self.weight, self.D, self.W_extra)
-
-    @property
-    def spec(self) -> DOConvSpec:
-        """The layer's sizes, free of any framework."""
-        return DOConvSpec(
-            self.in_channels,
-            self.out_channels,
-            tuple(self.kernel_size),
-            self.groups,
-            self.D_mul,
-            self.transposed,
-        )
-
-    def composed_kernel(self) -> Tensor:
-        """The kernel that the layer convolves with, in the shape of ``weight``.
-
-        Numerics: composed in the parameters' precision, outside autocast; autocast then rounds
-        the kernel once, as it rounds the weight of the folded layer.
-        """
-        D = self.D
-        if D is None:
-            return self.weight
-        if torch.jit.is_scripting():
-            return self._compose(D)
-        # From the dictionary: under torch.fx, D itself is a proxy that knows no device.
-        parameter = self._parameters.get("D", D)
-        device = D.device.type if parameter is None else parameter.device.type
-        with outside_autocast(device):
-            return self._compose(D)
-
-    def _compose(self, D: Tensor) -> Tensor:
-        return compose(
-            self.weight,
-            D,
-            self.W_extra,
-            self.groups,
-            self.transposed,
-            self.kernel_size,
-            self.D_mul,
-        )
-
-    def _whole_W(self) -> Tensor:
-        weight = self.weight.flatten(2)
-        return weight if self.W_extra is None else torch.cat([weight, self.W_extra], dim=2)
-
-    def extra_repr(self) -> str:
-        return f"{super().extra_repr()}, D_mul={self.D_mul}" + (
-            ', composition="feature"' if self.composition == "feature" else ""
-        )
-
-    def _load_from_state_dict(
-        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
-    ) -> None:
-        # A plain convolution's checkpoint has no D: it means the layer that computes the same.
-        # (load_state_dict hands every module a copy, so the caller's dictionary stays as it is.)
-        if (
-            self.D is not None
-            and prefix + "weight" in state_dict
-            and prefix + "D" not in state_dict
-        ):
-            like = state_dict[prefix + "weight"]
-            state_dict[prefix + "D"] = like.new_zeros(self.D.shape)
-            if self.W_extra is not None:
-                columns = self.W_extra.detach().to(like.device, like.dtype, copy=True)
-                columns[:, :, : self.spec.extra_columns - self.spec.free_columns] = 0
-                state_dict.setdefault(prefix + "W_extra", columns)
-        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
-
-    @classmethod
-    def from_conv(cls, conv: nn.Module, *, D_mul: int | None = None) -> Any:
-        """A DO-Conv layer that computes what a plain one does; the plain one stays as it is.
-
-        Args:
-            conv: a layer of exactly this class's host, e.g. ``nn.Conv2d`` for ``DOConv2d``.
-            D_mul: columns of W; None means one per kernel element.
-
-        Returns:
-            A new layer: own copies of the parameters, same arguments, flags and hooks.
-
-        Raises:
-            TypeError: ``conv`` is of another class.
-            ValueError: its state cannot be kept (quantized, lazy, pruned, ...), or D_mul < K.
-        """
-        from doconv_torch.conversion import convert_layer  # it imports this module
-
-        if type(conv) is not cls.host:
-            raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
-        return convert_layer(conv, D_mul)
-
-    def fold(self) -> Any:
-        """The plain layer that computes the same: new, of the host class; this one stays.
-
-        Raises:
-            ValueError: an array is not finite, or is sharded.
-        """
-        from doconv_torch.conversion import fold  # it imports this module
-
-        return fold(self)
-
-    fuse = fold
-    """The name that timm's ``reparameterize_model`` calls."""
-
-
-class _DOConv(DOConvNd):
-    def forward(self, input: Tensor) -> Tensor:
-        if self.composition == "feature":
-            return self._feature_forward(input)
-        return self._conv_forward(input, self.composed_kernel(), self.bias)
-
-    @torch.jit.unused  # TorchScript compiles composition="kernel" only
-    def _feature_forward(self, input: Tensor) -> Tensor:
-        if self.D is None:
-            return self._conv_forward(input, self.weight, self.bias)
-        padding = self.padding
-        if self.padding_mode != "zeros":
-            input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
-            padding = 0
-        options = (self.stride, padding, self.dilation)
-        W, D = self._whole_W(), self.D
-        return feature_convolution(input, W, D, self.bias, self.kernel_size, self.groups, *options)
-
-
-class _DOConvTranspose(DOConvNd, _ConvTransposeNd):
-    def forward(self, input: Tensor, output_size: list[int] | None = None) -> Tensor:
-        output_padding = self._output_padding(
-            input,
-            output_size,
-            self.stride,
-            self.padding,
-            self.kernel_size,
-            len(self.kernel_size),
-            self.dilation,
-        )
-        options = (self.stride, self.padding, output_padding)
-        if self.composition == "feature" and self.D is not None:
-            return feature_transposed_convolution(
-                input,
-                self._whole_W(),
-                self.D,
-                self.bias,
-                self.kernel_size,
-                self.groups,
-                *options,
-                self.dilation,
-            )
-        transposed_convolution = TRANSPOSED[len(self.kernel_size)]
-        return transposed_convolution(
-            input, self.composed_kernel(), self.bias, *options, self.groups, self.dilation
-        )
-
-
-def _ndim(host: type[_ConvNd]) -> int:
-    return int(host.__name__[-2])
-
-
-class DOConv1d(_DOConv, nn.Conv1d):
+class DOConv1d(DOConv, nn.Conv1d):
     """Depthwise over-parameterized ``nn.Conv1d``; see :class:`DOConv2d`."""
 
     host = nn.Conv1d
 
 
-class DOConv2d(_DOConv, nn.Conv2d):
+class DOConv2d(DOConv, nn.Conv2d):
     """Depthwise over-parameterized ``nn.Conv2d``.
 
     Takes every argument of ``nn.Conv2d``, in its order, and two keyword arguments.
@@ -288,6 +46,8 @@ class DOConv2d(_DOConv, nn.Conv2d):
     Source: arXiv 2006.12030, section 3; groups: DO-DConv and DO-GConv, section 3.3.
 
     Example:
+        >>> import torch
+        >>> from doconv_torch import DOConv2d
         >>> layer = DOConv2d(16, 32, 3, padding=1)
         >>> layer(torch.zeros(1, 16, 8, 8)).shape
         torch.Size([1, 32, 8, 8])
@@ -298,25 +58,27 @@ class DOConv2d(_DOConv, nn.Conv2d):
     host = nn.Conv2d
 
 
-class DOConv3d(_DOConv, nn.Conv3d):
+class DOConv3d(DOConv, nn.Conv3d):
     """Depthwise over-parameterized ``nn.Conv3d``; see :class:`DOConv2d`."""
 
     host = nn.Conv3d
 
 
-class DOConvTranspose1d(_DOConvTranspose, nn.ConvTranspose1d):
+class DOConvTranspose1d(DOConvTranspose, nn.ConvTranspose1d):
     """Depthwise over-parameterized ``nn.ConvTranspose1d``; see :class:`DOConvTranspose2d`."""
 
     host = nn.ConvTranspose1d
 
 
-class DOConvTranspose2d(_DOConvTranspose, nn.ConvTranspose2d):
+class DOConvTranspose2d(DOConvTranspose, nn.ConvTranspose2d):
     """Depthwise over-parameterized ``nn.ConvTranspose2d``.
 
     As :class:`DOConv2d`, with ``weight`` (I, O/g, *kernel_size). D belongs to the input channel
     here too: the layer is a depthwise transposed convolution, then a 1x1 convolution.
 
     Example:
+        >>> import torch
+        >>> from doconv_torch import DOConvTranspose2d
         >>> layer = DOConvTranspose2d(8, 4, 2, stride=2)
         >>> layer(torch.zeros(1, 8, 5, 5)).shape
         torch.Size([1, 4, 10, 10])
@@ -325,7 +87,7 @@ class DOConvTranspose2d(_DOConvTranspose, nn.ConvTranspose2d):
     host = nn.ConvTranspose2d
 
 
-class DOConvTranspose3d(_DOConvTranspose, nn.ConvTranspose3d):
+class DOConvTranspose3d(DOConvTranspose, nn.ConvTranspose3d):
     """Depthwise over-parameterized ``nn.ConvTranspose3d``; see :class:`DOConvTranspose2d`."""
 
     host = nn.ConvTranspose3d

@@ -5,16 +5,17 @@ from __future__ import annotations
 import warnings
 import weakref
 from collections.abc import Iterable
+from functools import cache
 from typing import Any
 
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from doconv_core import messages
 
-New = tuple[nn.Parameter, list[nn.Parameter]]
-"""A weight, and the parameters that conversion put beside it."""
+New = tuple[Tensor, dict[str, nn.Parameter]]
+"""A weight, and by name the parameters that conversion put beside it."""
 
 
 def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
@@ -24,39 +25,52 @@ def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
         group = group_of.get(id(weight))
         if group is None:  # the weight is not trained by this optimizer, so neither is D
             continue
-        for parameter in parameters:
-            if id(parameter) not in group_of:
-                group["params"].append(parameter)
-                group_of[id(parameter)] = group
+        for name, parameter in parameters.items():
+            if id(parameter) in group_of:
+                continue
+            if "param_names" in group:  # the optimizer was built from named_parameters()
+                position = next(i for i, p in enumerate(group["params"]) if p is weight)
+                prefix = group["param_names"][position].removesuffix("weight")
+                group["param_names"].append(prefix + name)
+            group["params"].append(parameter)
+            group_of[id(parameter)] = group
+
+
+_watched: list[tuple[weakref.ref[Tensor], list[weakref.ref[nn.Parameter]]]] = []
 
 
 def warn_if_not_trained(converted: Iterable[New]) -> None:
     """Warn once, at the next optimizer step that updates these weights but not their D.
 
-    An optimizer built before conversion would otherwise train without D in silence. The hook
-    removes itself when it has seen every weight in an optimizer, or the weights are gone.
+    An optimizer built before conversion would otherwise train without D in silence.
     """
-    watched = [
-        (weakref.ref(weight), [weakref.ref(p) for p in parameters])
-        for weight, parameters in converted
-    ]
+    for weight, parameters in converted:
+        _watched.append((weakref.ref(weight), [weakref.ref(p) for p in parameters.values()]))
+    if _watched:
+        _watch_every_step()
 
-    def check(optimizer: Optimizer, *_: Any) -> None:
-        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        forgotten = 0
-        for entry in watched[:]:
-            weight, parameters = entry[0](), [ref() for ref in entry[1]]
-            if weight is None:
-                watched.remove(entry)
-            elif id(weight) in trained:
-                watched.remove(entry)
-                forgotten += any(
-                    p is not None and p.requires_grad and id(p) not in trained for p in parameters
-                )
-        if not watched:
-            handle.remove()
-        if forgotten:
-            warnings.warn(messages.offset_not_trained(forgotten), UserWarning, stacklevel=2)
 
-    if watched:
-        handle = register_optimizer_step_pre_hook(check)
+@cache  # once a process: torch cannot remove a hook while it runs the hooks (2.13)
+def _watch_every_step() -> None:
+    register_optimizer_step_pre_hook(_check)
+
+
+def _check(optimizer: Optimizer, *_: Any) -> None:
+    if not _watched:
+        return
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    forgotten, unseen = 0, []
+    for entry in _watched:
+        weight, parameters = entry[0](), [ref() for ref in entry[1]]
+        if weight is None:
+            continue
+        if id(weight) not in trained:
+            unseen.append(entry)
+            continue
+        forgotten += any(
+            p is not None and p.requires_grad and id(p) not in trained for p in parameters
+        )
+    _watched[:] = unseen
+    if forgotten:
+        # The user's own line: behind this function comes torch's wrapper of step().
+        warnings.warn(messages.offset_not_trained(forgotten), UserWarning, stacklevel=3)

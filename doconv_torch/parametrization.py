@@ -6,6 +6,8 @@ Here that attribute becomes the composed kernel, and the class stays what it is.
 
 from __future__ import annotations
 
+from typing import cast
+
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
@@ -38,6 +40,7 @@ class OverParameterization(nn.Module):
 
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D
+        assert D is not None
         with outside_autocast(D.device.type):
             return compose(
                 weight,
@@ -54,6 +57,10 @@ def over_parameterization(module: nn.Module) -> OverParameterization | None:
     """The parametrization that ``convert(..., subclasses="parametrize")`` gave a module."""
     if not (isinstance(module, _ConvNd) and parametrize.is_parametrized(module, "weight")):
         return None
-    chain = module.parametrizations["weight"]
-    first = chain[0]
-    return first if len(chain) == 1 and isinstance(first, OverParameterization) else None
+    first = weight_parametrizations(module)[0]
+    return first if isinstance(first, OverParameterization) else None
+
+
+def weight_parametrizations(module: nn.Module) -> parametrize.ParametrizationList:
+    """All parametrizations of a module's weight; the module must have one."""
+    return cast(nn.ModuleDict, module.parametrizations)["weight"]  # type: ignore[return-value]

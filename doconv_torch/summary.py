@@ -8,12 +8,11 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
-from torch.nn.parameter import is_lazy
 
 from doconv_core import LayerCost, Summary, SummaryRow, layer_cost, messages
 from doconv_core.summary import row_costs
 from doconv_torch.arrays import over_parameterized, plain_spec
-from doconv_torch.eligibility import is_convolution, why_plain
+from doconv_torch.eligibility import has_lazy_weight, is_convolution, why_plain
 
 Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 """Of one call of a layer: batch size, input size, output size."""
@@ -42,9 +41,9 @@ def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> S
     for name, module in model.named_modules():
         if not is_convolution(module):
             continue
-        kind, layer = type(module).__name__, layers.get(module)  # type: ignore[call-overload]
+        kind, layer = type(module).__name__, layers.get(module)
         reason = "" if layer else why_plain(module) or messages.CONVERTIBLE
-        if not isinstance(module, _ConvNd) or is_lazy(module.weight):
+        if not isinstance(module, _ConvNd) or has_lazy_weight(module):
             rows.append(SummaryRow(name, kind, reason=reason))
             continue
         spec = layer.spec if layer else plain_spec(module, None)
@@ -77,18 +76,23 @@ def _sizes_of_calls(
 ) -> dict[nn.Module, list[Sizes]]:
     calls: dict[nn.Module, list[Sizes]] = {}
 
-    def note(module: nn.Module, args: tuple[Any, ...], output: Tensor) -> None:
+    def note(
+        module: nn.Module, args: tuple[Any, ...], kwargs: dict[str, Any], output: Tensor
+    ) -> None:
         ndim = len(module.kernel_size)  # type: ignore[arg-type]
-        batch = args[0].shape[0] if args[0].ndim == ndim + 2 else 1
-        sizes = (batch, tuple(args[0].shape[-ndim:]), tuple(output.shape[-ndim:]))
+        given = args[0] if args else kwargs["input"]
+        batch = given.shape[0] if given.ndim == ndim + 2 else 1
+        sizes = (batch, tuple(given.shape[-ndim:]), tuple(output.shape[-ndim:]))
         calls.setdefault(module, []).append(sizes)
 
     convolutions = [m for m in model.modules() if isinstance(m, _ConvNd)]
-    handles = [module.register_forward_hook(note) for module in convolutions]
+    handles = [module.register_forward_hook(note, with_kwargs=True) for module in convolutions]
     training = {module: module.training for module in model.modules()}
+    # Named, because torch warns where it would take all of several devices by default.
+    devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)
     model.eval()
     try:
-        with torch.no_grad(), torch.random.fork_rng():
+        with torch.no_grad(), torch.random.fork_rng(devices):
             model(*((inputs,) if isinstance(inputs, Tensor) else inputs))
     finally:
         for handle in handles:
