@@ -1,0 +1,48 @@
+"""DO-Conv for Keras 3 (tensorflow, jax and torch backends): convert a model, train it, fold it.
+
+Layers and models of the legacy package ``tf_keras`` (Keras 2) are refused with one sentence. They
+would need a second adapter: Keras 2 has neither ``keras.ops`` nor variables that opt out of
+autocast, keeps and saves layers in other ways (``_trainable_weights``, SavedModel metadata) and
+receives no more features, while the same model runs under Keras 3.
+
+Example:
+    >>> import keras
+    >>> from doconv_tf import convert, fold
+    >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+    >>> trainable = convert(model)  # computes exactly what model does
+    >>> deployed = fold(trainable)  # keras.layers.Conv2D again, with the same config
+"""
+
+from doconv_tf.checkpoint import get_state, set_state
+from doconv_tf.conversion import convert, fold
+from doconv_tf.layers import (
+    DOConv1D,
+    DOConv1DTranspose,
+    DOConv2D,
+    DOConv2DTranspose,
+    DOConv3D,
+    DOConv3DTranspose,
+    DODepthwiseConv1D,
+    DODepthwiseConv2D,
+    DOSeparableConv1D,
+    DOSeparableConv2D,
+)
+from doconv_tf.summary import summary
+
+__all__ = [
+    "DOConv1D",
+    "DOConv1DTranspose",
+    "DOConv2D",
+    "DOConv2DTranspose",
+    "DOConv3D",
+    "DOConv3DTranspose",
+    "DODepthwiseConv1D",
+    "DODepthwiseConv2D",
+    "DOSeparableConv1D",
+    "DOSeparableConv2D",
+    "convert",
+    "fold",
+    "get_state",
+    "set_state",
+    "summary",
+]

@@ -1,0 +1,219 @@
+"""What the ten layers share: W under the host's name, D and W_extra beside it, and the errors."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import keras
+from keras import ops
+
+from doconv_core import DOConvSpec, messages
+from doconv_core.spec import validate_composition
+from doconv_tf import composition as compositions
+
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+
+
+class DOConvBase(keras.layers.Layer):
+    """A DO-Conv layer. Precedes the host class in its subclasses' method resolution order.
+
+    The seams it uses in Keras: ``build`` (D is made after the host's own variables), the
+    attribute that the host's ``call`` reads its kernel from, and ``save_own_variables``.
+    """
+
+    host: ClassVar[type[keras.layers.Layer]]
+    """The class of ``keras.layers`` that this layer converts from and folds to."""
+
+    layout: ClassVar[str]
+    """Where the kernel's channel axes are, see :mod:`doconv_core.layout`."""
+
+    kernel_name: ClassVar[str] = "kernel"
+    """The attribute in which the host keeps its kernel, and its ``call`` reads it."""
+
+    role: ClassVar[str] = "kernel"
+    """What the host's arguments for this kernel begin with: kernel_ or depthwise_."""
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "host" in cls.__dict__:
+            signature = inspect.signature(cls.host.__init__)
+            *parameters, rest = list(signature.parameters.values())[1:]
+            ours = inspect.signature(DOConvBase.__init__).parameters
+            parameters += [ours["D_mul"], ours["composition"], rest]
+            cls.__signature__ = signature.replace(parameters=parameters)
+
+    def __init__(
+        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
+    ) -> None:
+        if kwargs.get("lora_rank"):
+            raise ValueError(messages.no_lora(kwargs.get("name") or "", type(self).__name__))
+        super().__init__(*args, **kwargs)
+        # The number of channels is known in build only; these sizes do for what can be checked.
+        DOConvSpec(1, 1, tuple(self.kernel_size), D_mul=D_mul)
+        if self.variable_dtype not in FLOATING or self.quantization_mode is not None:
+            raise TypeError(messages.bad_dtype(self.dtype_policy.name))
+        self.D_mul, self.composition = D_mul, validate_composition(composition)
+        self.spec: DOConvSpec | None = None
+
+    def build(self, input_shape: Any) -> None:
+        """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
+        super().build(input_shape)
+        self.over_parameterize_(self.D_mul, self.composition)
+
+    def over_parameterize_(self, D_mul: int | None, composition: str) -> None:
+        """Give a layer with the host's variables D and W_extra; its output stays what it was."""
+        self.D_mul, self.composition = D_mul, composition
+        self.spec = spec = self.read_spec(self, D_mul)
+        W = self._kernel
+        self.D = self.W_extra = None
+        if spec.has_D:
+            # Composed in the variables' precision: Keras must not cast W on the way, as it casts
+            # a plain kernel. Only the composed kernel is cast.
+            W._autocast = False
+            # Without the kernel's regularizer and constraint: those are written for axes that D
+            # does not have, and a penalty on the offset only draws the layer back to a plain one.
+            self.D = self._beside(W, "D", spec.D_shape, "zeros")
+        if spec.extra_columns:
+            self.W_extra = self._beside(
+                W,
+                "W_extra",
+                (spec.extra_columns, *W.shape[-2:]),
+                self._initialize_extra,
+                regularizer=getattr(self, f"{self.role}_regularizer"),
+            )
+
+    def _beside(self, W: Any, name: str, shape: Any, initializer: Any, **options: Any) -> Any:
+        variable = self.add_weight(
+            name=name, shape=shape, initializer=initializer, dtype=self.variable_dtype,
+            autocast=False,
+            **options,
+        )  # fmt: skip
+        variable.trainable = W.trainable
+        return variable
+
+    def _initialize_extra(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
+        """Zeros where the identity has a copy, else as the host's initializer draws a kernel."""
+        spec = self.spec
+        assert spec is not None
+        zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
+        if not spec.free_columns:
+            return zeros
+        # Of the kernel's own shape, so that the fan and with it the scale are the kernel's. A
+        # clone without a seed of its own draws other values than the kernel has.
+        initializer = getattr(self, f"{self.role}_initializer")
+        if isinstance(initializer, keras.initializers.Initializer):
+            initializer = initializer.clone()
+        drawn = initializer((*spec.kernel_size, *shape[1:]), dtype=dtype)
+        drawn = ops.reshape(drawn, (spec.K, *shape[1:]))
+        return ops.concatenate([zeros, drawn[: spec.free_columns]], axis=0)
+
+    @classmethod
+    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+        """The sizes of a built layer, of this class or of its host."""
+        raise NotImplementedError
+
+    @classmethod
+    def W_of(cls, layer: Any) -> Any:
+        """The kernel variable of a built layer, of this class or of its host."""
+        state = vars(layer)
+        return state["_kernel"] if "_kernel" in state else state[cls.kernel_name]
+
+    @property
+    def kernel(self) -> Any:
+        """The composed kernel, in the host's layout and in the compute dtype. W is ``_kernel``.
+
+        Numerics: composed in the variables' precision, then rounded once, as autocast rounds the
+        kernel of the folded layer.
+        """
+        if not self.built:
+            raise AttributeError("You must build the layer before accessing `kernel`.")
+        W = self._kernel
+        if self.D is None:
+            return W
+        return self._computed(compositions.compose(self.spec, self.layout, W, self.W_extra, self.D))
+
+    @kernel.setter
+    def kernel(self, W: Any) -> None:  # some hosts assign it in build
+        self._kernel = W
+
+    def _computed(self, tensor: Any) -> Any:
+        return ops.cast(tensor, self.compute_dtype) if self.autocast else tensor
+
+    def call(self, inputs: Any) -> Any:
+        """As the host's, with the composed kernel; or by feature composition."""
+        if self.composition == "kernel" or self.D is None:
+            return super().call(inputs)
+        outputs = self._pointwise(self._depthwise(inputs))
+        if self.use_bias:
+            axes = [1] * (self.rank + 2)
+            axes[-1 if self.data_format == "channels_last" else 1] = -1
+            outputs = ops.add(outputs, ops.reshape(self.bias, axes))
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _depthwise(self, inputs: Any) -> Any:
+        kernel = compositions.depthwise_kernel(self.spec, self.D)
+        padding = self.padding
+        if padding == "causal":
+            widths = [[0, 0], [0, 0], [0, 0]]
+            axis = 1 if self.data_format == "channels_last" else 2
+            widths[axis][0] = self.dilation_rate[0] * (self.kernel_size[0] - 1)
+            inputs, padding = ops.pad(inputs, widths), "valid"
+        return ops.conv(
+            inputs,
+            self._computed(kernel),
+            strides=list(self.strides),
+            padding=padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+    def _pointwise(self, features: Any) -> Any:
+        W = (self._kernel, self.W_extra)
+        kernel = compositions.pointwise_kernel(self.spec, self.layout, *W)
+        return ops.conv(features, self._computed(kernel), data_format=self.data_format)
+
+    def get_config(self) -> dict[str, Any]:
+        """The host's arguments and ours."""
+        return {**super().get_config(), "D_mul": self.D_mul, "composition": self.composition}
+
+    # Conv's own pair would write the composed kernel and not D.
+    save_own_variables = keras.layers.Layer.save_own_variables
+    load_own_variables = keras.layers.Layer.load_own_variables
+
+    def enable_lora(self, *args: Any, **kwargs: Any) -> None:
+        """Refuse: LoRA would freeze W and D and then not be read; fold first.
+
+        Raises:
+            ValueError: always.
+        """
+        raise ValueError(messages.no_lora(self.name, type(self).__name__))
+
+    @classmethod
+    def from_conv(cls, conv: keras.layers.Layer, *, D_mul: int | None = None) -> Any:
+        """A DO-Conv layer that computes what a plain one does; the plain one stays as it is.
+
+        Args:
+            conv: a built layer of exactly this class's host, e.g. ``Conv2D`` for ``DOConv2D``.
+            D_mul: columns of W; None means one per kernel element.
+
+        Returns:
+            A new layer: own copies of the variables, same arguments and name.
+
+        Raises:
+            TypeError: ``conv`` is of another class.
+            ValueError: its state cannot be kept (LoRA, not built, ...), or D_mul < K.
+        """
+        from doconv_tf.conversion import from_conv
+
+        return from_conv(cls, conv, D_mul)
+
+    def fold(self) -> Any:
+        """The plain layer that computes the same: new, of the host class; this one stays.
+
+        Raises:
+            ValueError: a variable is not finite, or the layer is not built.
+        """
+        from doconv_tf.conversion import fold
+
+        return fold(self)

@@ -1,0 +1,225 @@
+"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved.
+
+Both change a layer's class in place and add or remove variables, as Keras's own ``enable_lora``
+does to a built layer. So everything that holds the layer (a functional graph, lists, attributes,
+an optimizer's slots for its kernel) goes on holding it, and sharing and names stay.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+import keras
+import numpy as np
+
+from doconv_core import fold_kernel, messages
+from doconv_core.layout import from_canonical
+from doconv_tf.arrays import canonical_W, to_numpy
+from doconv_tf.base import DOConvBase
+from doconv_tf.copying import copy
+from doconv_tf.eligibility import HOSTS, convolutions, why_plain
+from doconv_tf.layers import LAYERS
+from doconv_tf.traversal import check_keras, everything, named_layers
+
+logger = logging.getLogger("doconv")
+
+Model = TypeVar("Model", bound=keras.layers.Layer)
+Where = Callable[[str, keras.layers.Layer], bool]
+
+
+def convert(
+    model: Model, *, where: Where | None = None, D_mul: int | None = None, inplace: bool = False
+) -> Model:
+    """Over-parameterize the convolutions of a model; its output does not change by a bit.
+
+    Every ``Conv{1,2,3}D``, ``DepthwiseConv{1,2}D``, ``SeparableConv{1,2}D`` and
+    ``Conv{1,2,3}DTranspose`` with more than one kernel element becomes its DO-Conv layer, at any
+    depth of nesting, and keeps its variables, name and flags. What cannot be converted is left
+    as it was; :func:`summary` gives the reasons. Converting twice changes nothing.
+
+    Args:
+        model: a built model or layer; a single convolution too.
+        where: ``where(name, layer)`` picks layers, e.g. a backbone's, by names like
+            "block/conv". None picks all. A layer with several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None means one per kernel element.
+        inplace: change ``model`` itself, which works for every model. Otherwise a copy by
+            ``keras.models.clone_model``, not compiled, which needs a functional or sequential
+            model, or a subclassed one that is rebuilt from its config.
+
+    Returns:
+        The converted model. Compile it before ``fit``; a ``tf.function`` of your own that has
+        called it before still computes the plain model.
+
+    Raises:
+        ValueError: D_mul is too small for a layer, a layer is not built, the root is a
+            convolution that cannot be converted, the model cannot be copied, or (in place) its
+            optimizer is already built and would not train D. The model is then as it was.
+        TypeError: not a layer or model of Keras 3.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> [type(layer).__name__ for layer in convert(model).layers]
+        ['DOConv2D']
+    """
+    check_keras(model)
+    if not inplace:
+        model = copy(model)
+    # First decide everything, so that an error leaves the model as it was.
+    reasons: Counter[str] = Counter()
+    chosen: list[keras.layers.Layer] = []
+    found = convolutions(model)
+    for names, layer, reason in found:
+        if isinstance(layer, DOConvBase):
+            continue
+        if layer is model and reason not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert("", type(layer).__name__, reason))
+        if not reason and where and not any(where(name, layer) for name in names):
+            reason = messages.NOT_SELECTED
+        if reason:
+            reasons[reason] += 1
+            continue
+        if not layer.built:
+            raise ValueError(messages.uninitialized(names[0], type(layer).__name__))
+        HOSTS[type(layer)].read_spec(layer, D_mul)
+        chosen.append(layer)
+    if chosen:
+        _check_optimizers(model)
+        _over_parameterize(chosen, D_mul)
+        _forget_traces(model)
+    logger.info(
+        "convert: %d of %d convolutions over-parameterized%s",
+        len(chosen),
+        len(found),
+        "".join(f"; {count} left: {reason}" for reason, count in reasons.items()),
+    )
+    if not chosen and not any(isinstance(each.layer, DOConvBase) for each in found):
+        warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
+    return model
+
+
+def fold(model: Model, *, inplace: bool = False) -> Model:
+    """Compose every DO-Conv layer once and give the plain model back: same classes and config.
+
+    Args:
+        model: a built model or layer; a single DO-Conv layer too.
+        inplace: change ``model`` itself, writing each kernel into its kernel variable; a
+            compiled model stays compiled. Otherwise a copy, not compiled; see :func:`convert`.
+
+    Returns:
+        The plain model. Folding it again changes nothing.
+
+    Raises:
+        ValueError: a variable is not finite, a kernel does not fit its type, a layer is not
+            built or is of a subclass (so that its plain form is not known), or the model cannot
+            be copied. The model is then as it was.
+        TypeError: not a layer or model of Keras 3.
+
+    Numerics: the kernel is composed in float64 and rounded once to the variable's type (to
+    bfloat16 by way of float32).
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> [type(layer).__name__ for layer in fold(convert(model)).layers]
+        ['Conv2D']
+    """
+    check_keras(model)
+    for name, layer in named_layers(model).items():
+        if isinstance(layer, DOConvBase):
+            kind = type(layer).__name__
+            if type(layer) not in LAYERS:
+                raise ValueError(messages.cannot_fold(name, kind, messages.OWN_FORWARD))
+            if not layer.built:
+                raise ValueError(messages.not_built(name, kind))
+    if not inplace:
+        model = copy(model)
+    # First compute everything, so that an error leaves the model as it was.
+    layers = {n: layer for n, layer in named_layers(model).items() if isinstance(layer, DOConvBase)}
+    kernels = [_folded_kernel(name, layer) for name, layer in layers.items()]
+    for layer, kernel in zip(layers.values(), kernels, strict=True):
+        _restore_class(layer)
+        HOSTS[type(layer)].W_of(layer).assign(kernel)
+    if layers:
+        _forget_traces(model)
+    logger.info("fold: %d convolutions folded", len(layers))
+    return model
+
+
+def from_conv(cls: type[DOConvBase], conv: keras.layers.Layer, D_mul: int | None) -> Any:
+    """What :meth:`DOConv2D.from_conv` does."""
+    if type(conv) is not cls.host:
+        raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
+    reason = why_plain(conv)
+    if reason not in ("", messages.POINTWISE):
+        raise ValueError(messages.cannot_convert(conv.name, type(conv).__name__, reason))
+    if not conv.built:
+        raise ValueError(messages.uninitialized(conv.name, type(conv).__name__))
+    cls.read_spec(conv, D_mul)
+    layer = copy(conv)
+    _over_parameterize([layer], D_mul)
+    return layer
+
+
+def _check_optimizers(model: keras.layers.Layer) -> None:
+    for layer in everything(model):
+        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+        if optimizer is not None and optimizer.built:
+            raise ValueError(messages.optimizer_is_built(layer.name))
+
+
+def _over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> None:
+    """Turn host layers into DO-Conv layers, all or none."""
+    changed: list[DOConvBase] = []
+    try:
+        for layer in layers:
+            cls = HOSTS[type(layer)]
+            state = vars(layer)
+            if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
+                state["_kernel"] = state.pop(cls.kernel_name)
+            layer.__class__ = cls
+            changed.append(layer)
+            layer._tracker.unlock()
+            layer.over_parameterize_(D_mul, "kernel")
+            layer._tracker.lock()
+    except BaseException:  # an initializer of the user's own, or an interrupt
+        for layer in changed:
+            _restore_class(layer)
+        raise
+
+
+def _restore_class(layer: DOConvBase) -> None:
+    """Back to the host's class and variables; the kernel keeps its value."""
+    layer._tracker.unlock()
+    for name in ("D", "W_extra"):
+        if (variable := getattr(layer, name)) is not None:
+            # As `del layer.D` without its gc.collect(), 0.1 s for each variable.
+            layer._untrack_variable(variable)
+            super(keras.layers.Layer, layer).__delattr__(name)
+    layer._tracker.lock()
+    state = vars(layer)
+    for name in ("D", "W_extra", "D_mul", "composition", "spec"):
+        state.pop(name, None)
+    layer._kernel._autocast = True
+    host = type(layer).host
+    if not isinstance(getattr(host, "kernel", None), property):
+        state[layer.kernel_name] = state.pop("_kernel")
+    layer.__class__ = host
+
+
+def _folded_kernel(name: str, layer: DOConvBase) -> np.ndarray:
+    W = canonical_W(layer)
+    D = None if layer.D is None else to_numpy(layer.D)
+    kernel = fold_kernel(layer.spec, W, D, W.dtype, name)
+    return from_canonical(layer.spec, kernel, layer.layout)
+
+
+def _forget_traces(model: keras.layers.Layer) -> None:
+    """Drop what was compiled or listed from the layers as they were before."""
+    for layer in everything(model):
+        if isinstance(layer, keras.Model):
+            layer.train_function = layer.test_function = layer.predict_function = None
+        if hasattr(layer, "_torch_params"):  # on the torch backend, what `parameters()` lists
+            layer._track_variables()

@@ -1,0 +1,79 @@
+"""Copies of layers and models that share nothing with the original."""
+
+from __future__ import annotations
+
+import types
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+from keras.src.saving.serialization_lib import ObjectSharingScope  # as keras.Model.save uses it
+
+from doconv_core import messages
+from doconv_tf.traversal import everything
+
+
+def copy(model: Any) -> Any:
+    """A copy of a layer or model: same classes, names, flags and values, but not compiled.
+
+    An optimizer belongs to the variables it was built for, so a copy has none. Made from the
+    config and not by ``clone_model``, which renames inputs and leaves the class of a subclassed
+    functional model.
+
+    Raises:
+        ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
+            lambdas as activations, ...).
+    """
+    try:
+        with _uncompiled(model), ObjectSharingScope():
+            config = keras.saving.serialize_keras_object(model)
+        with ObjectSharingScope():  # a layer that two nested models share stays one
+            clone = keras.saving.deserialize_keras_object(
+                config, custom_objects=_custom_objects(model), safe_mode=False
+            )
+        _copy_values(model, clone)
+    except Exception as error:
+        raise ValueError(messages.cannot_copy(type(model).__name__, str(error))) from error
+    return clone
+
+
+@contextmanager
+def _uncompiled(model: keras.layers.Layer) -> Iterator[None]:
+    """Keep losses and metrics, which Keras may not be able to rebuild, out of the config."""
+    models = [layer for layer in everything(model) if isinstance(layer, keras.Model)]
+    compiled = [layer for layer in models if layer.compiled]
+    for each in compiled:
+        each.compiled = False
+    try:
+        yield
+    finally:
+        for each in compiled:
+            each.compiled = True
+
+
+def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
+    """The classes and functions in use, so that they need not be registered to be copied."""
+    found: dict[str, set[Any]] = {}
+    for layer in everything(model):
+        state = {k: v for k, v in vars(layer).items() if k not in ("build", "quantize")}
+        for value in (layer, *state.values()):
+            if hasattr(value, "get_config"):
+                value = type(value)
+            elif not isinstance(value, types.FunctionType):
+                continue
+            found.setdefault(keras.saving.get_registered_name(value), set()).add(value)
+    # Two of one name (lambdas) would be mistaken for each other: leave them to Keras's error.
+    return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
+
+
+def _copy_values(model: Any, clone: Any) -> None:
+    for ours, theirs in zip(everything(model), everything(clone), strict=True):
+        if type(ours) is not type(theirs) or ours.name != theirs.name:
+            raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
+        theirs.trainable = ours.trainable  # also sets what it holds, which comes later
+        theirs.autocast = ours.autocast
+    for ours, theirs in zip(model.variables, clone.variables, strict=True):
+        # Through NumPy: on jax a variable would otherwise share the original's buffer.
+        theirs.assign(keras.ops.convert_to_numpy(ours.value))
+        theirs.trainable = ours.trainable

@@ -1,0 +1,219 @@
+"""DO-Conv layers: Keras's convolutions with a depthwise over-parameterization.
+
+Each class is its host class, with the same arguments and the same variables, plus ``D``. What a
+layer computes is defined in :mod:`doconv_core.composition`.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+from keras import ops
+
+from doconv_core import DOConvSpec
+from doconv_tf.base import DOConvBase
+from doconv_tf.composition import transposed_depthwise_kernel
+
+# The package's name is the one to import, should Keras not find a class while loading a file.
+_register = keras.saving.register_keras_serializable(package="doconv_tf")
+
+
+class _DOConv(DOConvBase):
+    layout = "kIO"
+
+    @classmethod
+    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+        channels = cls.W_of(layer).shape[-2] * layer.groups
+        return DOConvSpec(channels, layer.filters, layer.kernel_size, layer.groups, D_mul)
+
+
+class _DODepthwiseConv(DOConvBase):
+    layout = "kIM"
+    role = "depthwise"
+
+    @classmethod
+    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+        channels, multiplier = cls.W_of(layer).shape[-2:]
+        return DOConvSpec(channels, channels * multiplier, layer.kernel_size, channels, D_mul)
+
+
+class _DOSeparableConv(_DODepthwiseConv):
+    kernel_name = "depthwise_kernel"
+    depthwise_kernel = DOConvBase.kernel
+
+    def _pointwise(self, features: Any) -> Any:
+        outputs = super()._pointwise(features)
+        return ops.conv(outputs, self.pointwise_kernel, data_format=self.data_format)
+
+
+class _DOConvTranspose(DOConvBase):
+    layout = "kOI"
+
+    @classmethod
+    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+        channels = cls.W_of(layer).shape[-1]
+        return DOConvSpec(channels, layer.filters, layer.kernel_size, 1, D_mul, transposed=True)
+
+    def _depthwise(self, inputs: Any) -> Any:
+        return ops.conv_transpose(
+            inputs,
+            self._computed(transposed_depthwise_kernel(self.spec, self.D)),
+            strides=list(self.strides),
+            padding=self.padding,
+            output_padding=self.output_padding,
+            dilation_rate=self.dilation_rate,
+            data_format=self.data_format,
+        )
+
+
+@_register
+class DOConv1D(_DOConv, keras.layers.Conv1D):
+    """Depthwise over-parameterized ``keras.layers.Conv1D``; see :class:`DOConv2D`."""
+
+    host = keras.layers.Conv1D
+
+
+@_register
+class DOConv2D(_DOConv, keras.layers.Conv2D):
+    """Depthwise over-parameterized ``keras.layers.Conv2D``.
+
+    Takes every argument of ``Conv2D``, in its order, and two keyword arguments.
+
+    Args:
+        D_mul: S, the columns of W: at least the number of kernel elements K, the default.
+            Columns beyond K live in ``W_extra``.
+        composition: "kernel" composes the kernel, then convolves once. "feature" computes the
+            definition, a depthwise and a 1x1 convolution: the same result, slower.
+
+    Shape:
+        - input, output: as ``Conv2D``.
+        - W, the variable named "kernel", in ``_kernel``: (*kernel_size, I/g, O), ``Conv2D``'s own.
+        - ``D``: (I, K, S), stored as the offset from the identity, zero at initialization;
+          None for a 1x1 kernel, which has nothing to over-parameterize.
+        - ``W_extra``: (S - K, I/g, O), or None.
+        - ``kernel``: the composed kernel, a tensor, as Keras has it for LoRA.
+
+    Raises:
+        ValueError: D_mul < K, or an argument that ``Conv2D`` refuses.
+        TypeError: a dtype policy that is not floating point.
+
+    Note:
+        ``kernel_regularizer`` acts on W and W_extra, ``kernel_constraint`` on W, neither on D:
+        they are written for a kernel's axes, and a penalty on the offset would only draw the
+        layer back to the plain one. (The official TensorFlow layer gives both to D as well.)
+        Neither W nor a constrained W is the kernel that is deployed: that is ``kernel``.
+
+    Numerics: under a mixed policy the kernel is composed in float32 and rounded once.
+
+    Source: arXiv 2006.12030, section 3; groups: DO-DConv and DO-GConv, section 3.3.
+
+    Example:
+        >>> layer = DOConv2D(32, 3, padding="same")
+        >>> layer(keras.ops.zeros((1, 8, 8, 16))).shape
+        (1, 8, 8, 32)
+        >>> tuple(layer.D.shape)
+        (16, 9, 9)
+        >>> type(layer.fold()).__name__
+        'Conv2D'
+    """
+
+    host = keras.layers.Conv2D
+
+
+@_register
+class DOConv3D(_DOConv, keras.layers.Conv3D):
+    """Depthwise over-parameterized ``keras.layers.Conv3D``; see :class:`DOConv2D`."""
+
+    host = keras.layers.Conv3D
+
+
+@_register
+class DODepthwiseConv1D(_DODepthwiseConv, keras.layers.DepthwiseConv1D):
+    """Depthwise over-parameterized ``keras.layers.DepthwiseConv1D``; see DODepthwiseConv2D."""
+
+    host = keras.layers.DepthwiseConv1D
+
+
+@_register
+class DODepthwiseConv2D(_DODepthwiseConv, keras.layers.DepthwiseConv2D):
+    """Depthwise over-parameterized ``keras.layers.DepthwiseConv2D``, the paper's DO-DConv.
+
+    As :class:`DOConv2D`, with W of shape (*kernel_size, I, depth_multiplier).
+
+    Example:
+        >>> layer = DODepthwiseConv2D(3, depth_multiplier=2)
+        >>> layer(keras.ops.zeros((1, 8, 8, 4))).shape
+        (1, 6, 6, 8)
+    """
+
+    host = keras.layers.DepthwiseConv2D
+
+
+@_register
+class DOSeparableConv1D(_DOSeparableConv, keras.layers.SeparableConv1D):
+    """``keras.layers.SeparableConv1D`` with a DO-DConv first; see :class:`DOSeparableConv2D`."""
+
+    host = keras.layers.SeparableConv1D
+
+
+@_register
+class DOSeparableConv2D(_DOSeparableConv, keras.layers.SeparableConv2D):
+    """``keras.layers.SeparableConv2D`` whose depthwise convolution is a DO-DConv.
+
+    W and D belong to ``depthwise_kernel``; the pointwise kernel, 1x1, has nothing to
+    over-parameterize.
+
+    Example:
+        >>> layer = DOSeparableConv2D(6, 3)
+        >>> layer(keras.ops.zeros((1, 8, 8, 4))).shape
+        (1, 6, 6, 6)
+    """
+
+    host = keras.layers.SeparableConv2D
+
+
+@_register
+class DOConv1DTranspose(_DOConvTranspose, keras.layers.Conv1DTranspose):
+    """Depthwise over-parameterized ``Conv1DTranspose``; see :class:`DOConv2DTranspose`."""
+
+    host = keras.layers.Conv1DTranspose
+
+
+@_register
+class DOConv2DTranspose(_DOConvTranspose, keras.layers.Conv2DTranspose):
+    """Depthwise over-parameterized ``keras.layers.Conv2DTranspose``.
+
+    As :class:`DOConv2D`, with W of shape (*kernel_size, O, I). D belongs to the input channel
+    here too: the layer is a depthwise transposed convolution, then a 1x1 convolution. By
+    ``composition="feature"`` the former is computed densely, I times as dear: a reference.
+
+    Example:
+        >>> layer = DOConv2DTranspose(4, 2, strides=2)
+        >>> layer(keras.ops.zeros((1, 5, 5, 8))).shape
+        (1, 10, 10, 4)
+    """
+
+    host = keras.layers.Conv2DTranspose
+
+
+@_register
+class DOConv3DTranspose(_DOConvTranspose, keras.layers.Conv3DTranspose):
+    """Depthwise over-parameterized ``Conv3DTranspose``; see :class:`DOConv2DTranspose`."""
+
+    host = keras.layers.Conv3DTranspose
+
+
+LAYERS: tuple[type[DOConvBase], ...] = (
+    DOConv1D,
+    DOConv2D,
+    DOConv3D,
+    DODepthwiseConv1D,
+    DODepthwiseConv2D,
+    DOSeparableConv1D,
+    DOSeparableConv2D,
+    DOConv1DTranspose,
+    DOConv2DTranspose,
+    DOConv3DTranspose,
+)
+"""Every layer class."""

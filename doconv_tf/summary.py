@@ -1,0 +1,109 @@
+"""What happened to a model, a row per convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from contextlib import contextmanager
+from typing import Any
+
+import keras
+import numpy as np
+
+from doconv_core import DOConvSpec, LayerCost, Summary, SummaryRow, layer_cost, messages
+from doconv_core.summary import row_costs
+from doconv_tf.base import DOConvBase
+from doconv_tf.eligibility import HOSTS, Convolution, convolutions
+from doconv_tf.traversal import check_keras
+
+Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Of one call of a layer: batch size, input size, output size."""
+
+
+def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
+    """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
+
+    Args:
+        model: any layer or model, converted or not. It is not changed.
+        inputs: one batch as the model takes it, or its shape with the batch size as a tuple of
+            integers. It is run once, in inference mode, to fill the multiply-accumulate columns;
+            they count this batch. A layer called several times counts each time.
+
+    Returns:
+        The rows; printing them gives a table.
+
+    Example:
+        >>> layers = [keras.layers.Conv2D(4, 3), keras.layers.Conv2D(8, 1)]
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> [row.reason for row in summary(model)]
+        ['not converted', 'one kernel element has nothing to over-parameterize']
+    """
+    check_keras(model)
+    found = convolutions(model)
+    calls: dict[int, list[Sizes]] = {}
+    if inputs is not None:
+        with _noting_calls([each.layer for each in found], calls):
+            model(np.zeros(inputs, np.float32) if _is_shape(inputs) else inputs, training=False)
+    return Summary(_row(each, calls.get(id(each.layer), [])) for each in found)
+
+
+def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
+    (name, *_), layer, reason = convolution
+    kind, trained = type(layer).__name__, isinstance(layer, DOConvBase)
+    reason = "" if trained else reason or messages.CONVERTIBLE
+    if not layer.built:
+        return SummaryRow(name, kind, int(np.prod(layer.kernel_size)), reason=reason)
+    cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
+    spec = layer.spec if trained else cls.read_spec(layer)
+    one = (1,) * layer.rank
+    form = getattr(layer, "composition", "kernel")
+    parameters = row_costs(_cost(layer, spec, (1, one, one)), over_parameterized=trained)
+    costs = [_cost(layer, spec, sizes) for sizes in calls]
+    total = costs[0] if costs else None
+    for cost in costs[1:]:
+        total = total + cost
+    macs = row_costs(total, over_parameterized=trained, composition=form)
+    costs_of_row = {"parameters": parameters["parameters"], "macs": macs["macs"]}
+    return SummaryRow(
+        name, kind, spec.K, spec.S if trained else None, **costs_of_row, reason=reason
+    )
+
+
+def _cost(layer: Any, spec: DOConvSpec, sizes: Sizes) -> LayerCost:
+    batch, input_size, output_size = sizes
+    pointwise = getattr(layer, "pointwise_kernel", None)
+    bias = layer.use_bias and pointwise is None
+    cost = layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
+    if pointwise is not None:
+        second = DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank)
+        cost += layer_cost(second, output_size, batch_size=batch, bias=layer.use_bias)
+    return cost
+
+
+@contextmanager
+def _noting_calls(layers: list[Any], calls: dict[int, list[Sizes]]) -> Iterator[None]:
+    """Shadow each layer's ``call`` by one that notes the sizes, as Keras has no hooks."""
+
+    def shadow(layer: Any, call: Any) -> Any:
+        def noting(inputs: Any, *args: Any, **kwargs: Any) -> Any:
+            outputs = call(inputs, *args, **kwargs)
+            first = 1 if layer.data_format == "channels_last" else 2
+            sizes = (tuple(t.shape)[first : first + layer.rank] for t in (inputs, outputs))
+            calls.setdefault(id(layer), []).append((int(inputs.shape[0]), *sizes))
+            return outputs
+
+        return noting
+
+    own = {id(layer): vars(layer).get("call") for layer in layers}
+    for layer in layers:
+        vars(layer)["call"] = shadow(layer, layer.call)
+    try:
+        yield
+    finally:
+        for layer in layers:
+            del vars(layer)["call"]
+            if own[id(layer)] is not None:
+                vars(layer)["call"] = own[id(layer)]
+
+
+def _is_shape(inputs: Any) -> bool:
+    return isinstance(inputs, tuple) and all(isinstance(size, int) for size in inputs)

@@ -1,0 +1,154 @@
+"""Keras 3 in the star of tests, on the backend that KERAS_BACKEND names.
+
+Keras pads by "valid" or "same" only. Here a case's explicit padding is made outside the layer:
+zeros around the input, or for a transposed layer a crop of its output.
+"""
+
+from __future__ import annotations
+
+import warnings
+from typing import Any
+
+import keras
+import numpy as np
+
+import doconv_tf
+from doconv_core import DOConvSpec, LayerState
+from doconv_core.layout import from_canonical, to_canonical
+from doconv_core.oracle import Gradients
+from doconv_tf.base import DOConvBase
+from doconv_tf.eligibility import HOSTS
+from tests.backends import Backend
+from tests.cases import Arrays, Case
+from tests.keras_adapter import autodiff
+
+
+class KerasBackend(Backend):
+    name = "keras"
+
+    def unsupported(self, case: Case) -> str:
+        if case.padding_mode != "zeros":
+            return "Keras's convolutions have no padding mode"
+        if case.spec.transposed and case.spec.groups > 1:
+            return "Keras's transposed convolutions have no groups"
+        return ""
+
+    def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
+        host, arguments = _host(case)
+        layer = HOSTS[host](**arguments, D_mul=case.spec.S, composition=composition)
+        _build(layer, case)
+        state = LayerState(case.spec, arrays.W, arrays.D, arrays.bias)
+        doconv_tf.set_state(layer, {"": state})
+        return layer
+
+    def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
+        host, arguments = _host(case)
+        layer = host(**arguments)
+        _build(layer, case)
+        kernel = from_canonical(case.spec, kernel, HOSTS[host].layout)
+        layer.set_weights([kernel] if bias is None else [kernel, bias])
+        return layer
+
+    def forward(self, layer: Any, x: np.ndarray) -> np.ndarray:
+        return _channels_first(autodiff.forward(_function(layer), _channels_last(x)))
+
+    def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
+        grad_x, by_name = _gradients(layer, x, grad_y)
+        canonical = [
+            to_canonical(layer.spec, by_name[name], layer.layout)
+            for name in ("kernel", "W_extra")
+            if name in by_name
+        ]
+        return Gradients(
+            _channels_first(grad_x),
+            np.concatenate(canonical, axis=2),
+            by_name.get("D"),
+            by_name.get("bias"),
+        )
+
+    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+        optimizer = keras.optimizers.SGD(lr)
+        for _ in range(steps):
+            by_name = _gradients(layer, x, grad_y)[1]
+            tensors = [keras.ops.convert_to_tensor(grad) for grad in by_name.values()]
+            optimizer.apply(tensors, layer.trainable_variables)
+        return layer
+
+    def state(self, layer: Any) -> LayerState:
+        return doconv_tf.get_state(layer)[""]
+
+    def kernel(self, layer: Any) -> np.ndarray:
+        spec: DOConvSpec = layer.case.spec
+        layout = (layer if isinstance(layer, DOConvBase) else HOSTS[type(layer)]).layout
+        return to_canonical(spec, autodiff.to_numpy(layer.kernel), layout)
+
+    def fold(self, layer: Any) -> Any:
+        return _keep_case(layer, layer.fold())
+
+    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
+        return _keep_case(layer, doconv_tf.convert(layer, D_mul=D_mul))
+
+
+def _host(case: Case) -> tuple[type, dict[str, Any]]:
+    """Keras's class for a case, and its arguments."""
+    spec, ndim = case.spec, case.ndim
+    arguments: dict[str, Any] = {
+        "kernel_size": spec.kernel_size,
+        "strides": case.stride,
+        "dilation_rate": case.dilation,
+        "use_bias": case.bias,
+    }
+    if spec.transposed:
+        arguments |= {"filters": spec.out_channels, "output_padding": case.output_padding}
+        return getattr(keras.layers, f"Conv{ndim}DTranspose"), arguments
+    if spec.groups == spec.in_channels:
+        arguments["depth_multiplier"] = spec.out_channels // spec.in_channels
+        return getattr(keras.layers, f"DepthwiseConv{ndim}D"), arguments
+    arguments |= {"filters": spec.out_channels, "groups": spec.groups}
+    return getattr(keras.layers, f"Conv{ndim}D"), arguments
+
+
+def _build(layer: Any, case: Case) -> None:
+    # Of torch 2.13's tensors with NumPy 2, which Keras 3.15 reads by np.array(tensor). For the
+    # rest of this test: pytest puts the filters back.
+    warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
+    layer.build((None, *(None,) * case.ndim, case.spec.in_channels))
+    layer.case = case
+
+
+def _keep_case(layer: Any, other: Any) -> Any:
+    other.case = layer.case
+    return other
+
+
+def _function(layer: Any) -> Any:
+    case: Case = layer.case
+    crop = (slice(None), *(slice(p, -p or None) for p in case.padding))
+
+    def call(x: Any) -> Any:
+        if case.spec.transposed:
+            return layer(x)[crop]
+        return layer(keras.ops.pad(x, ((0, 0), *((p, p) for p in case.padding), (0, 0))))
+
+    return call
+
+
+def _gradients(
+    layer: Any, x: np.ndarray, grad_y: np.ndarray
+) -> tuple[np.ndarray, dict[str, np.ndarray]]:
+    function, above = _function(layer), keras.ops.convert_to_tensor(_channels_last(grad_y))
+    grad_x, grads = autodiff.gradients(
+        layer, lambda x: keras.ops.sum(function(x) * above), _channels_last(x)
+    )
+    return grad_x, {v.name: grad for v, grad in zip(layer.variables, grads, strict=True)}
+
+
+def _channels_last(array: np.ndarray) -> np.ndarray:
+    return np.ascontiguousarray(np.moveaxis(array, 1, -1))
+
+
+def _channels_first(array: np.ndarray) -> np.ndarray:
+    return np.moveaxis(array, -1, 1)
+
+
+BACKEND = KerasBackend()
