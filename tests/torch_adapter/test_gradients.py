@@ -1,0 +1,117 @@
+"""Derivatives of every order and mode: layers are ordinary differentiable functions."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import pytest
+import torch
+from torch import Tensor, nn
+from torch.autograd import forward_ad, gradcheck, gradgradcheck
+from torch.func import functional_call, grad, jvp, vmap
+
+import doconv_torch
+from doconv_core import LayerState
+from doconv_torch import DOConv2d, DOConvTranspose2d
+from doconv_torch.layers import LAYERS
+from tests.cases import CASES, Case, arrays, ids
+from tests.torch_adapter.helpers import images, train, trained_network
+
+# torch 2.13 loads its forward-mode rules through its own, deprecated, scripts.
+pytestmark = pytest.mark.filterwarnings("ignore:`torch.jit.script` is deprecated")
+
+every_case = pytest.mark.parametrize("case", CASES, ids=ids)
+every_composition = pytest.mark.parametrize("composition", ["kernel", "feature"])
+
+EPS = float(np.finfo(np.float64).eps)
+ULPS = 16
+
+
+def float64_layer(case: Case, composition: str) -> tuple[nn.Module, Any]:
+    """The layer of a case in float64, holding Gaussian arrays, and those arrays."""
+    spec, data = case.spec, arrays(case, "gaussian", batch=1)
+    name = f"DOConv{'Transpose' if spec.transposed else ''}{case.ndim}d"
+    cls = next(layer for layer in LAYERS if layer.__name__ == name)
+    more = {"output_padding": case.output_padding} if spec.transposed else {}
+    layer = cls(
+        spec.in_channels, spec.out_channels, spec.kernel_size, case.stride, case.padding,
+        dilation=case.dilation, groups=spec.groups, bias=case.bias,
+        padding_mode=case.padding_mode, dtype=torch.float64,
+        D_mul=spec.S, composition=composition, **more,
+    )  # fmt: skip
+    data = type(data)(*(None if a is None else a.astype(np.float64) for a in data))
+    doconv_torch.set_state(layer, {"": LayerState(spec, data.W, data.D, data.bias)})
+    return layer, data
+
+
+def as_function(layer: nn.Module) -> tuple[Any, list[Tensor]]:
+    """The layer as a function of all its parameters, and their values."""
+    names = list(dict(layer.named_parameters()))
+
+    def function(x: Tensor, *values: Tensor) -> Tensor:
+        return functional_call(layer, dict(zip(names, values, strict=True)), x)
+
+    return function, [p.detach().clone().requires_grad_() for p in layer.parameters()]
+
+
+@every_composition
+@every_case
+def test_float64_is_within_float64_s_tolerance_of_the_oracle(case: Case, composition: str) -> None:
+    layer, data = float64_layer(case, composition)
+    y = layer(torch.from_numpy(data.x)).detach().numpy()
+    sizes = [None if a is None else abs(a) for a in (data.x, data.W, data.D, data.bias)]
+    error = abs(y - case.oracle(data.x, data.W, data.D, data.bias))
+    np.testing.assert_array_less(error, ULPS * EPS * case.oracle(*sizes) + 1e-300)
+
+
+@every_composition
+@every_case
+def test_first_and_second_derivatives(case: Case, composition: str) -> None:
+    layer, data = float64_layer(case, composition)
+    function, values = as_function(layer)
+    x = torch.from_numpy(data.x).requires_grad_()
+    # fast_mode holds one random projection of the Jacobian against finite differences.
+    assert gradcheck(function, (x, *values), fast_mode=True, check_forward_ad=True)
+    assert gradgradcheck(function, (x, *values), fast_mode=True)
+
+
+FORWARD = {
+    "conv": DOConv2d(3, 4, 3, dtype=torch.float64, D_mul=11),
+    "feature": DOConv2d(3, 4, 3, dtype=torch.float64, composition="feature"),
+    "transposed": DOConvTranspose2d(3, 4, 3, dtype=torch.float64),
+}
+
+
+@pytest.mark.parametrize("layer", FORWARD.values(), ids=FORWARD.keys())
+def test_forward_mode_is_linear_in_D(layer: nn.Module) -> None:
+    """The output is affine in D: its derivative along a direction is the difference itself."""
+    x, parameters = images(dtype=torch.float64), dict(train(layer).named_parameters())
+    direction = torch.randn_like(layer.D)
+
+    def output(D: Tensor) -> Tensor:
+        return functional_call(layer, {**parameters, "D": D}, x)
+
+    value, derivative = jvp(output, (layer.D.detach(),), (direction,))
+    torch.testing.assert_close(derivative, output(layer.D.detach() + direction) - value)
+    with forward_ad.dual_level():
+        dual = output(forward_ad.make_dual(layer.D.detach(), direction))
+        assert torch.equal(forward_ad.unpack_dual(dual).tangent, derivative)
+
+
+@pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
+def test_gradients_per_sample_by_vmap_are_those_of_a_loop(D_mul: int | None) -> None:
+    # Batch norm mixes samples while training, so it stays in evaluation mode.
+    model = trained_network(D_mul=D_mul).double().eval()
+    parameters = {name: p.detach() for name, p in model.named_parameters()}
+    x = images(4, dtype=torch.float64)
+
+    def loss(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
+        return functional_call(model, parameters, sample[None]).square().sum()
+
+    together = vmap(grad(loss), (None, 0))(parameters, x)
+    for i, sample in enumerate(x):
+        model.zero_grad()
+        loss(dict(model.named_parameters()), sample).backward()
+        for name, parameter in model.named_parameters():
+            torch.testing.assert_close(together[name][i], parameter.grad, msg=name)
