@@ -1,0 +1,40 @@
+"""DO-Conv for MXNet Gluon: convert a network, train it as before, fold it.
+
+Importing this package imports MXNet 1.9.1 beside any NumPy below 2, and
+``doconv_gluon.model_zoo`` imports GluonCV beside any torch; after that, ``import mxnet`` and
+``import gluoncv`` find them.
+
+Example:
+    >>> from mxnet.gluon import nn
+    >>> from doconv_gluon import convert, fold
+    >>> net = nn.HybridSequential()
+    >>> net.add(nn.Conv2D(8, 3), nn.BatchNorm())
+    >>> net.initialize()
+    >>> trainable = convert(net)  # computes exactly what net does
+"""
+
+from doconv_gluon.checkpoint import get_state, set_state
+from doconv_gluon.conversion import convert, fold
+from doconv_gluon.layers import (
+    DOConv1D,
+    DOConv1DTranspose,
+    DOConv2D,
+    DOConv2DTranspose,
+    DOConv3D,
+    DOConv3DTranspose,
+)
+from doconv_gluon.summary import summary
+
+__all__ = [
+    "DOConv1D",
+    "DOConv1DTranspose",
+    "DOConv2D",
+    "DOConv2DTranspose",
+    "DOConv3D",
+    "DOConv3DTranspose",
+    "convert",
+    "fold",
+    "get_state",
+    "set_state",
+    "summary",
+]

@@ -1,0 +1,118 @@
+"""One view of a convolution of Gluon, plain or over-parameterized: its sizes and its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from doconv_core import DOConvSpec, messages
+from doconv_core.layout import from_canonical, to_canonical
+from doconv_gluon._compat import mx
+from doconv_gluon.composition import Form
+
+
+def form_of(conv: Any, D_mul: int) -> Form:
+    """What is known of a convolution before its first input."""
+    given = conv._kwargs
+    return Form(
+        channels=given["num_filter"],
+        kernel_size=tuple(given["kernel"]),
+        groups=given["num_group"],
+        D_mul=D_mul,
+        transposed=conv._op_name.lower() == "deconvolution",
+        channels_last=given["layout"].endswith("C"),
+    )
+
+
+def spec_of(conv: Any, D_mul: int | None = None) -> DOConvSpec:
+    """The sizes of a convolution that has seen an input, or was told its ``in_channels``."""
+    shape = conv.weight.shape
+    if not mx.gluon.utils.shape_is_known(shape):
+        raise ValueError(messages.cannot_read("", messages.NO_VALUES_YET))
+    form = form_of(conv, D_mul or 0)
+    channels = shape[0 if form.transposed else -1 if form.channels_last else 1]
+    in_channels = channels if form.transposed else channels * form.groups
+    return DOConvSpec(
+        in_channels, form.channels, form.kernel_size, form.groups, D_mul, form.transposed
+    )
+
+
+def columns_of(conv: Any, D_mul: int | None) -> int:
+    """S for a convolution whose number of input channels need not be known.
+
+    Raises:
+        ValueError: D_mul is too small.
+    """
+    form = form_of(conv, 0)
+    stand_in = form.groups  # any multiple of groups would do
+    return DOConvSpec(stand_in, form.channels, form.kernel_size, form.groups, D_mul).S
+
+
+def named_blocks(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every block by every path to it, as ``save_parameters`` names them."""
+    yield name, model
+    for key, child in model._children.items():
+        yield from named_blocks(child, f"{name}.{key}" if name else key)
+
+
+def blocks_once(model: Any) -> dict[str, Any]:
+    """Every block by the first path to it."""
+    seen: set[int] = set()
+    return {
+        name: block
+        for name, block in named_blocks(model)
+        if id(block) not in seen and not seen.add(id(block))  # type: ignore[func-returns-value]
+    }
+
+
+def has_values(conv: Any) -> bool:
+    """Whether its parameters are initialized, not only declared."""
+    return all(parameter._data is not None for parameter in conv._reg_params.values())
+
+
+def read_W(conv: Any, spec: DOConvSpec) -> NDArray[Any]:
+    """Canonical W, (O, I/g, S)."""
+    columns = [
+        to_canonical(spec, _channels_first(conv, parameter.data().asnumpy()), _layout(spec))
+        for parameter in (conv.weight, getattr(conv, "W_extra", None))
+        if parameter is not None
+    ]
+    return np.concatenate(columns, axis=2)
+
+
+def read_D(conv: Any) -> NDArray[Any] | None:
+    """D, (I, K, S); None for K = 1."""
+    return None if conv.D is None else conv.D.data().asnumpy()
+
+
+def write_W(conv: Any, spec: DOConvSpec, W: NDArray[Any]) -> None:
+    """Write canonical W to ``weight`` and ``W_extra``; a kernel (O, I/g, K) to ``weight``."""
+    write(conv.weight, _to_host(conv, from_canonical(spec, W[..., : spec.K], _layout(spec))))
+    if W.shape[2] > spec.K:
+        extra = from_canonical(spec, W[..., spec.K :], _layout(spec), spatial=False)
+        write(conv.W_extra, _to_host(conv, extra))
+
+
+def write(parameter: Any, array: NDArray[Any]) -> None:
+    """Set a parameter on every device, in its own type."""
+    # As NumPy: mx.nd.array() looks at scipy.sparse.csr, which warns from SciPy 1.8 on.
+    parameter.set_data(array)
+
+
+def _layout(spec: DOConvSpec) -> str:
+    return "IOk" if spec.transposed else "OIk"
+
+
+def _is_channels_last(conv: Any) -> bool:
+    return bool(conv._kwargs["layout"].endswith("C"))
+
+
+def _channels_first(conv: Any, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, -1, 1) if _is_channels_last(conv) else array
+
+
+def _to_host(conv: Any, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, 1, -1) if _is_channels_last(conv) else array

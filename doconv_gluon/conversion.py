@@ -1,0 +1,224 @@
+"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved.
+
+Both change a block's class in place. So everything that holds the block (parents, attributes,
+lists, hooks) goes on holding it, its parameters stay the same objects under the same names, and a
+Trainer goes on with them.
+"""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from typing import Any, TypeVar
+
+from doconv_core import fold_kernel, messages
+from doconv_gluon._compat import mx
+from doconv_gluon.arrays import (
+    blocks_once,
+    columns_of,
+    form_of,
+    has_values,
+    named_blocks,
+    read_D,
+    read_W,
+    write_W,
+)
+from doconv_gluon.copying import clear_cached_graphs, copy_model
+from doconv_gluon.eligibility import (
+    HOSTS,
+    in_symbol_block,
+    is_convolution,
+    why_plain,
+    with_shared_weight,
+)
+from doconv_gluon.initialization import new_parameters
+from doconv_gluon.layers import LAYERS, DOConvNd
+from doconv_gluon.trainer import New, add_parameters, warn_if_not_trained
+
+logger = logging.getLogger("doconv")
+
+Model = TypeVar("Model")
+Where = Callable[[str, Any], bool]
+
+
+def convert(
+    model: Model,
+    *,
+    where: Where | None = None,
+    D_mul: int | None = None,
+    inplace: bool = False,
+    trainer: Any = None,
+) -> Model:
+    """Over-parameterize the convolutions of a model; its output does not change by a bit.
+
+    Every ``nn.Conv{1,2,3}D`` and ``nn.Conv{1,2,3}DTranspose`` with more than one kernel element
+    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, names, flags and hooks;
+    each new parameter is called like the weight, with D in its place. What cannot be converted is
+    left as it was; :func:`summary` gives the reasons. Converting twice changes nothing. The model
+    may be initialized or not.
+
+    Args:
+        model: any Block, the outermost one where it is hybridized; a single convolution too.
+        where: ``where(name, layer)`` picks layers, e.g. a backbone's. None picks all. A layer
+            that is reached by several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None means one per kernel element.
+        inplace: change ``model`` itself; otherwise a deep copy.
+        trainer: a ``gluon.Trainer`` already built on the model (needs ``inplace=True``); it gets
+            each D whose weight it trains. D needs no weight decay of its own: it is the offset
+            from the identity, so decay draws it back to the plain layer.
+
+    Returns:
+        The converted model.
+
+    Raises:
+        TypeError: ``model`` is not a Block.
+        ValueError: D_mul is too small for a layer, or the root is a convolution that cannot be
+            converted. The model is then as it was.
+
+    Example:
+        >>> net = nn.HybridSequential()
+        >>> net.add(nn.Conv2D(8, 3, in_channels=3), nn.Activation("relu"))
+        >>> convert(net)[0]
+        DOConv2D(3 -> 8, kernel_size=(3, 3), stride=(1, 1), D_mul=9)
+    """
+    _check_block(model)
+    if trainer is not None and not inplace:
+        raise ValueError(messages.optimizer_needs_inplace("trainer"))
+    # First decide everything, so that an error leaves the model as it was.
+    names: dict[Any, list[str]] = {}
+    reasons: Counter[str] = Counter()
+    for name, block in named_blocks(model):
+        if is_convolution(block):
+            names.setdefault(block, []).append(name)
+    for block in blocks_once(model).values():
+        reasons[messages.IN_SYMBOL_BLOCK] += sum(1 for _ in in_symbol_block(block))
+    already = [conv for conv in names if isinstance(conv, DOConvNd)]
+    picked: dict[Any, str] = {}
+    for conv, paths in names.items():
+        if conv in already:
+            continue
+        reason = why_plain(conv)
+        if conv is model and reason not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
+        if not reason and where and not any(where(path, conv) for path in paths):
+            reason = messages.NOT_SELECTED
+        if reason:
+            reasons[reason] += 1
+        else:
+            picked[conv] = paths[0]
+    torn = with_shared_weight(model, [*picked, *already])
+    chosen = {
+        path: columns_of(conv, D_mul) for conv, path in picked.items() if id(conv) not in torn
+    }
+    reasons[messages.SHARED_WEIGHT] += len(picked) - len(chosen)
+    if not inplace:
+        model = copy_model(model)
+    converted = _over_parameterize(model, chosen)
+    if trainer is not None:
+        add_parameters(trainer, converted)
+    warn_if_not_trained(converted)
+    logger.info(
+        "convert: %d of %d convolutions over-parameterized%s",
+        len(chosen),
+        len(names) + reasons[messages.IN_SYMBOL_BLOCK],
+        "".join(f"; {count} left: {reason}" for reason, count in reasons.items() if count),
+    )
+    if not chosen and not already:
+        warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
+    return model
+
+
+def fold(model: Model, *, inplace: bool = False) -> Model:
+    """Compose every DO-Conv layer once and give the plain model back: same classes, same names.
+
+    Args:
+        model: any Block; a single DO-Conv layer too.
+        inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
+            is cleared); otherwise a deep copy that shares nothing with it.
+
+    Returns:
+        The plain model. Folding it again changes nothing.
+
+    Raises:
+        TypeError: ``model`` is not a Block.
+        ValueError: an array is not finite or has no values yet, a kernel does not fit its type,
+            a layer is of a subclass, or its weight is also that of a plain layer. The model is
+            then as it was.
+
+    Numerics: the kernel is composed in float64 and rounded once to the weight's type.
+
+    Example:
+        >>> net = nn.HybridSequential()
+        >>> net.add(nn.Conv2D(8, 3, in_channels=3))
+        >>> net.initialize()
+        >>> fold(convert(net))
+        HybridSequential(
+          (0): Conv2D(3 -> 8, kernel_size=(3, 3), stride=(1, 1))
+        )
+    """
+    _check_block(model)
+    layers = {name: b for name, b in blocks_once(model).items() if isinstance(b, DOConvNd)}
+    torn = with_shared_weight(model, layers.values())
+    for name, layer in layers.items():
+        reason = ""
+        if type(layer) not in LAYERS:
+            reason = messages.OWN_FORWARD
+        elif not has_values(layer):
+            reason = messages.NO_VALUES_YET
+        elif id(layer) in torn:
+            reason = messages.SHARED_WEIGHT
+        if reason:
+            raise ValueError(messages.cannot_fold(name, type(layer).__name__, reason))
+    # Compute everything before the model changes. Layers that share their arrays share a kernel.
+    kernels = {
+        name: fold_kernel(layer.spec, read_W(layer, layer.spec), read_D(layer), layer=name)
+        for name, layer in layers.items()
+    }
+    if not inplace:
+        model = copy_model(model)
+    blocks = blocks_once(model)
+    for name, kernel in kernels.items():
+        layer = blocks[name]
+        write_W(layer, layer.spec, kernel)
+        layer.weight.zero_grad()
+        layer.restore_()
+    clear_cached_graphs(model)
+    logger.info("fold: %d convolutions folded", len(layers))
+    return model
+
+
+def convert_layer(conv: Any, D_mul: int | None) -> Any:
+    """A converted copy of one plain convolution, of a 1x1 one too; see ``from_conv``."""
+    reason = why_plain(conv)
+    if reason and reason != messages.POINTWISE:
+        raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
+    columns = columns_of(conv, D_mul)
+    layer = copy_model(conv)
+    _over_parameterize(layer, {"": columns})
+    return layer
+
+
+def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
+    blocks = blocks_once(model)
+    made: dict[int, dict[str, Any]] = {}
+    for name, columns in chosen.items():  # nothing of the model changes in this loop
+        conv = blocks[name]
+        if id(conv.weight) not in made:  # layers that share a weight share its D
+            form = form_of(conv, columns)
+            made[id(conv.weight)] = new_parameters(form, conv.weight, conv.params.prefix)
+    converted = []
+    for name, columns in chosen.items():
+        conv = blocks[name]
+        parameters = made[id(conv.weight)]
+        conv.__class__ = HOSTS[type(conv)]
+        conv.over_parameterize_(columns, "kernel", parameters)
+        converted.append((conv.weight, list(parameters.values())))
+    clear_cached_graphs(model)
+    return converted
+
+
+def _check_block(model: Any) -> None:
+    if not isinstance(model, mx.gluon.Block):
+        raise TypeError(messages.wrong_type("model", model, "a gluon.Block"))

@@ -1,0 +1,131 @@
+"""MXNet Gluon in the star of tests."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+
+import doconv_gluon
+from doconv_core import DOConvSpec, LayerState
+from doconv_core.layout import from_canonical, to_canonical
+from doconv_core.oracle import Gradients
+from doconv_gluon._compat import mx
+from doconv_gluon.arrays import spec_of
+from doconv_gluon.layers import LAYERS
+from tests.backends import Backend
+from tests.cases import Arrays, Case
+
+nn = mx.gluon.nn
+
+
+def ndarray(array: np.ndarray) -> Any:
+    """What mx.nd.array gives, without its look at scipy.sparse.csr, which warns."""
+    made = mx.nd.empty(array.shape, dtype=array.dtype)
+    made[:] = array
+    return made
+
+
+class GluonBackend(Backend):
+    name = "gluon"
+
+    def unsupported(self, case: Case) -> str:
+        if case.padding_mode != "zeros":
+            return "the host's convolutions pad with zeros only"
+        return ""
+
+    def _class(self, case: Case) -> type:
+        name = f"DOConv{case.ndim}D{'Transpose' if case.spec.transposed else ''}"
+        return next(layer for layer in LAYERS if layer.__name__ == name)
+
+    def _new(self, cls: type, case: Case, **ours: Any) -> Any:
+        more = {"output_padding": case.output_padding} if case.spec.transposed else {}
+        layer = cls(
+            case.spec.out_channels,
+            case.spec.kernel_size,
+            strides=case.stride,
+            padding=case.padding,
+            dilation=case.dilation,
+            groups=case.spec.groups,
+            use_bias=case.bias,
+            in_channels=case.spec.in_channels,
+            **more,
+            **ours,
+        )
+        layer.initialize()
+        return layer
+
+    def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
+        layer = self._new(self._class(case), case, D_mul=case.spec.S, composition=composition)
+        state = LayerState(case.spec, arrays.W, arrays.D, arrays.bias)
+        doconv_gluon.set_state(layer, {"": state})
+        return layer
+
+    def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
+        layer = self._new(self._class(case).host, case)
+        layer.weight.set_data(from_canonical(case.spec, kernel, _layout(case.spec)))
+        if bias is not None:
+            layer.bias.set_data(bias)
+        return layer
+
+    def forward(self, layer: Any, x: np.ndarray) -> np.ndarray:
+        return layer(ndarray(x)).asnumpy()
+
+    def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
+        given = ndarray(x)
+        given.attach_grad()
+        with mx.autograd.record():
+            y = layer(given)
+        y.backward(ndarray(grad_y))
+        parameters = [p for p in (layer.weight, layer.W_extra) if p is not None]
+        layout = _layout(layer.spec)
+        W = [to_canonical(layer.spec, p.grad().asnumpy(), layout) for p in parameters]
+        return Gradients(
+            given.grad.asnumpy(),
+            np.concatenate(W, axis=2),
+            None if layer.D is None else layer.D.grad().asnumpy(),
+            None if layer.bias is None else layer.bias.grad().asnumpy(),
+        )
+
+    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+        trainer = mx.gluon.Trainer(layer.collect_params(), "sgd", {"learning_rate": lr})
+        for _ in range(steps):
+            with mx.autograd.record():
+                loss = (layer(ndarray(x)) * ndarray(grad_y)).sum()
+            loss.backward()
+            trainer.step(1)
+        return layer
+
+    def state(self, layer: Any) -> LayerState:
+        return doconv_gluon.get_state(layer)[""]
+
+    def kernel(self, layer: Any) -> np.ndarray:
+        over_parameterized = hasattr(layer, "composed_kernel")
+        kernel = layer.composed_kernel() if over_parameterized else layer.weight.data()
+        spec = spec_of(layer)
+        return to_canonical(spec, kernel.asnumpy(), _layout(spec))
+
+    def fold(self, layer: Any) -> Any:
+        return layer.fold()
+
+    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
+        return doconv_gluon.convert(layer, D_mul=D_mul)
+
+
+class HybridizedGluonBackend(GluonBackend):
+    """The same layers, each compiled to its graph."""
+
+    name = "gluon, hybridized"
+
+    def _new(self, cls: type, case: Case, **ours: Any) -> Any:
+        layer = super()._new(cls, case, **ours)
+        layer.hybridize(static_alloc=True, static_shape=True)
+        return layer
+
+
+def _layout(spec: DOConvSpec) -> str:
+    return "IOk" if spec.transposed else "OIk"
+
+
+BACKEND = GluonBackend()
+HYBRIDIZED = HybridizedGluonBackend()
