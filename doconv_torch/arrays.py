@@ -112,6 +112,10 @@ def restore_class(layer: OverParameterized) -> None:
     if isinstance(module, DOConvNd):
         module.restore_()
         return
+    # Copies of a parametrized module share its class, and torch (2.13) would take `weight` out of
+    # that: give this one a class of its own first.
+    kind = type(module)
+    module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
     parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
     # It puts weight behind bias; a plain layer's state has it first.
     for name in [name for name in module._parameters if name != "weight"]:

@@ -1,0 +1,73 @@
+"""Wrapped and sharded models, really: one process that talks to itself."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any
+
+import pytest
+import torch
+from torch import distributed, nn
+from torch.distributed.device_mesh import init_device_mesh
+from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
+from torch.distributed.tensor import Shard, distribute_tensor
+from torch.nn.parallel import DistributedDataParallel
+
+from doconv_core import messages
+from doconv_torch import DOConv2d, convert, fold, summary
+from tests.torch_adapter.helpers import images, network
+
+
+@pytest.fixture
+def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[None]:
+    monkeypatch.setenv("GLOO_SOCKET_IFNAME", "lo")
+    distributed.init_process_group(
+        "gloo", init_method=f"file://{tmp_path / 'store'}", rank=0, world_size=1
+    )
+    yield
+    distributed.destroy_process_group()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_a_wrapped_model_is_converted_first() -> None:
+    wrapped = DistributedDataParallel(network())
+    with pytest.raises(ValueError, match="Convert the model first, then wrap it"):
+        convert(wrapped)
+    inner = wrapped.module
+    DistributedDataParallel(convert(inner))(images()).sum().backward()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_sharded_models() -> None:
+    mesh = init_device_mesh("cpu", (1,))
+    with pytest.raises(ValueError, match="Convert the model first, then wrap it"):
+        convert(fully_shard(network(), mesh=mesh))
+    model = convert(network())
+    whole = {name: p.detach().clone() for name, p in model.named_parameters()}
+    fully_shard(model, mesh=mesh)
+    with pytest.raises(ValueError, match="must be whole, not sharded"):
+        fold(model)
+    assert all(torch.equal(p.full_tensor(), whole[n]) for n, p in model.named_parameters())
+
+
+@pytest.mark.usefixtures("one_process")
+@pytest.mark.parametrize("name", ["weight", "D", "W_extra"])
+def test_one_sharded_array(name: str) -> None:
+    mesh = init_device_mesh("cpu", (1,))
+    model = nn.Sequential(DOConv2d(2, 2, 3, D_mul=11), nn.Conv2d(2, 2, 3), nn.Conv2d(2, 2, 3))
+    for layer, array in ((model[0], name), (model[1], "weight")):
+        part = distribute_tensor(getattr(layer, array).detach(), mesh, [Shard(0)])
+        setattr(layer, array, nn.Parameter(part))
+    with pytest.raises(ValueError, match=r"cannot fold layer '0'.*type='DTensor'"):
+        fold(model)
+    reasons = [row.reason for row in summary(convert(model, inplace=True))]
+    assert reasons == ["", messages.SHARDED, ""]
+
+
+@pytest.mark.parametrize("verb", [convert, fold])
+def test_older_sharding_is_known_by_its_class(verb: Any) -> None:
+    model = nn.Module()
+    model.__class__ = type("MyFSDP", (FullyShardedDataParallel,), {"__init__": nn.Module.__init__})
+    with pytest.raises(ValueError, match=r"type='MyFSDP'"):
+        verb(nn.ModuleList([model]))

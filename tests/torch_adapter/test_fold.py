@@ -1,0 +1,144 @@
+"""fold: the plain model again, and nothing of ours left in it."""
+
+from __future__ import annotations
+
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+import torch
+from torch import nn
+
+from doconv_torch import DOConv2d, convert, fold
+from tests.torch_adapter.helpers import everything, images, network, train, trained_network
+
+
+@pytest.mark.parametrize("D_mul", [None, 20], ids=["D_mul=K", "D_mul>K"])
+@pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
+def test_classes_keys_and_outputs(inplace: bool, D_mul: int | None) -> None:
+    plain, trained = network(), trained_network(D_mul=D_mul).eval()
+    before = trained(images())
+    folded = fold(trained, inplace=inplace)
+    assert [type(m) for m in folded.modules()] == [type(m) for m in plain.modules()]
+    assert [*map(sorted, map(vars, folded.modules()))] == [*map(sorted, map(vars, plain.modules()))]
+    assert list(folded.state_dict()) == list(plain.state_dict())
+    torch.testing.assert_close(folded(images()), before)
+    plain.load_state_dict(folded.state_dict())
+    assert torch.equal(plain.eval()(images()), folded(images()))
+
+
+def test_a_copy_shares_no_storage_and_changes_nothing_in_the_midst_of_training() -> None:
+    model = trained_network(D_mul=11)
+    model(images()).sum().backward()
+    before = everything(model)
+    folded = fold(model)
+    assert everything(model) == before
+    ours = {p.untyped_storage().data_ptr() for p in model.state_dict().values()}
+    theirs = {p.untyped_storage().data_ptr() for p in folded.state_dict().values()}
+    assert not ours & theirs
+    assert all(p.grad is None for p in folded.parameters())
+
+
+def test_a_forward_pass_changes_nothing() -> None:
+    model = trained_network(D_mul=11).eval()
+    before = everything(model)
+    model(images())
+    assert everything(model) == before
+
+
+def test_inplace_keeps_the_weight_and_drops_its_gradient() -> None:
+    model = trained_network()
+    model(images()).sum().backward()
+    weight, kernel = model[0].weight, fold(model)[0].weight
+    assert fold(model, inplace=True)[0].weight is weight
+    assert torch.equal(weight, kernel)
+    assert weight.grad is None  # it was the gradient of W
+
+
+@pytest.mark.parametrize("verb", ["fold", "fuse"])
+def test_one_layer(verb: str) -> None:
+    layer = train(DOConv2d(4, 4, 3, D_mul=11))
+    folded = getattr(layer, verb)()
+    assert type(folded) is nn.Conv2d
+    assert type(layer) is DOConv2d
+    x = torch.randn(1, 4, 6, 6)
+    torch.testing.assert_close(folded(x), layer(x))
+
+
+def test_a_reparameterizing_tool_finds_fuse() -> None:
+    """The protocol of timm's reparameterize_model: replace each child by what its fuse() gives."""
+
+    def reparameterize(module: nn.Module) -> None:
+        for name, child in module.named_children():
+            if hasattr(child, "fuse"):
+                setattr(module, name, child.fuse())
+            reparameterize(child)
+
+    model = nn.Sequential(trained_network()).eval()
+    before = model(images())
+    reparameterize(model)
+    assert [type(m) for m in model[0]] == [type(m) for m in network()]
+    torch.testing.assert_close(model(images()), before)
+
+
+def test_no_images() -> None:
+    assert fold(trained_network()).eval()(images(0)).shape == (0, 5)
+
+
+def test_pickle_is_that_of_the_plain_model_and_needs_no_doconv(tmp_path: Path) -> None:
+    plain = network().eval()
+    folded = fold(convert(plain))
+    assert len(pickle.dumps(folded)) == len(pickle.dumps(plain))
+    torch.save(folded, tmp_path / "model.pt")
+    script = (
+        "import sys, torch\n"
+        "class Absent:\n"
+        "    def find_spec(self, name, *_):\n"
+        "        assert not name.startswith('doconv'), name\n"
+        "sys.meta_path.insert(0, Absent())\n"
+        "model = torch.load('model.pt', weights_only=False)\n"
+        "print(*(type(m).__name__ for m in model))\n"
+    )
+    found = subprocess.run(
+        [sys.executable, "-I", "-W", "ignore", "-c", script],
+        cwd=tmp_path,
+        capture_output=True,
+        text=True,
+        check=True,
+    )
+    assert found.stdout.split() == [type(m).__name__ for m in plain]
+
+
+@pytest.mark.parametrize("array", ["weight", "D", "W_extra"])
+@pytest.mark.parametrize("value", [float("nan"), float("inf")], ids=str)
+def test_not_finite(array: str, value: float) -> None:
+    model = trained_network(D_mul=20)
+    getattr(model[6], array).data.flatten()[3] = value
+    before = everything_but_nan(model)
+    with pytest.raises(ValueError, match=r"cannot fold layer '6': `[WD]` must be finite"):
+        fold(model, inplace=True)
+    assert everything_but_nan(model) == before
+
+
+def everything_but_nan(model: nn.Module) -> str:
+    return repr(everything(model))  # NaN is equal to nothing, its text is
+
+
+@pytest.mark.parametrize("dtype", [torch.float16, torch.bfloat16], ids=str)
+def test_a_kernel_that_does_not_fit_its_type(dtype: torch.dtype) -> None:
+    model = convert(nn.Sequential(nn.ReLU(), nn.Conv2d(2, 2, 3, dtype=dtype)))
+    with torch.no_grad():
+        model[1].weight.fill_(torch.finfo(dtype).max)
+        model[1].D.fill_(1)
+    name = str(dtype).removeprefix("torch.")
+    with pytest.raises(ValueError, match=f"cannot fold layer '1': .*does not fit.*dtype='{name}'"):
+        fold(model)
+
+
+def test_a_wrong_argument() -> None:
+    with pytest.raises(TypeError, match="`model` must be a "):
+        fold({"weight": torch.zeros(1)})  # type: ignore[type-var]
+    with pytest.raises(TypeError, match="`model` must be a "):
+        convert(None)  # type: ignore[type-var]
