@@ -26,6 +26,10 @@ def no_such_folder(path: Any) -> str:
     return f"cannot write {str(path)!r}: its folder does not exist."
 
 
+def not_written() -> str:
+    return "the new file could not be written whole; is the disk full?"
+
+
 def bad_layer_name(name: Any) -> str:
     return error("a layer's name must be a printable text to be stored", {"name": name})
 
@@ -40,6 +44,18 @@ def bad_stored_dtype(name: str, dtype: Any) -> str:
 
 def needs_package(package: str, purpose: str) -> str:
     return f"{purpose} need the package {package}: pip install {package}"
+
+
+NOT_ONLY_TENSORS = (
+    "it is damaged, or holds other objects than tensors, and reading those would run the file's "
+    "code; where you trust it, load it yourself and save the model's state_dict()"
+)
+NOT_TORCH = "it is damaged, or not a dict that torch.save wrote"
+NOT_GLUON = "it is damaged, or not a Gluon parameter file"
+
+
+def no_bfloat16(path: Any) -> str:
+    return f"{str(path)!r} is of a format that cannot hold bfloat16."
 
 
 def incomplete_layer(layer: str, found: list[str]) -> str:

@@ -1,0 +1,15 @@
+"""The ``doconv`` commands on files, for people who have a checkpoint and not the code."""
+
+from __future__ import annotations
+
+import typer
+
+from doconv_cli.files.convert import convert
+from doconv_cli.files.fold import fold
+from doconv_cli.files.inspect import inspect
+
+
+def register(app: typer.Typer) -> None:
+    """Add ``inspect``, ``fold`` and ``convert`` to the command."""
+    for command in (inspect, fold, convert):
+        app.command()(command)

@@ -1,0 +1,98 @@
+"""What a checkpoint cannot tell and the command line is asked for: values for layers by name."""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Sequence
+from fnmatch import fnmatchcase
+from typing import Generic, TypeVar
+
+from doconv_cli.files.errors import UsageError
+
+T = TypeVar("T")
+
+KernelSize = tuple[int, ...]
+
+SQUARE = "square"
+DEPTHWISE = "depthwise"
+
+
+class Patterns(Generic[T]):
+    """Values for layers by name; the first pattern that fits a name decides.
+
+    Args:
+        option: the option's name, for errors.
+        rules: pairs of a pattern, with ``*``, ``?`` and ``[...]`` as in file names, and a value.
+    """
+
+    def __init__(self, option: str, rules: Sequence[tuple[str, T]]) -> None:
+        self.option, self.rules = option, rules
+        self._used: set[str] = set()
+
+    def get(self, name: str) -> T | None:
+        """The value for a layer; None where no pattern fits its name."""
+        for pattern, value in self.rules:
+            if fnmatchcase(name, pattern):
+                self._used.add(pattern)
+                return value
+        return None
+
+    def check_used(self) -> None:
+        """Raise UsageError for a pattern that decided nothing: it may be misspelt."""
+        for pattern, _ in self.rules:
+            if pattern not in self._used:
+                raise UsageError(f"{self.option}: {pattern!r} fits no layer that needs it")
+
+
+class Hints:
+    """Everything that was said about layers by options.
+
+    Args:
+        kernel_size: each "PATTERN=3x3", or "3x3" for every layer; "square" for the value lets
+            the number of elements decide.
+        groups: each "PATTERN=2", or "2"; "depthwise" for the value means one per channel.
+        transposed: each a pattern.
+
+    Raises:
+        UsageError: a value cannot be parsed.
+    """
+
+    def __init__(
+        self,
+        kernel_size: Sequence[str] = (),
+        groups: Sequence[str] = (),
+        transposed: Sequence[str] = (),
+    ) -> None:
+        self.kernel_size = _parse("--kernel-size", kernel_size, _kernel_size)
+        self.groups = _parse("--groups", groups, _groups)
+        self.transposed = Patterns("--transposed", [(pattern, True) for pattern in transposed])
+
+    def check_used(self) -> None:
+        """Raise UsageError for a value that no layer needed."""
+        for patterns in (self.kernel_size, self.groups, self.transposed):
+            patterns.check_used()
+
+
+def _parse(option: str, given: Sequence[str], parse: Callable[[str], T]) -> Patterns[T]:
+    rules = []
+    for text in given:
+        pattern, _, value = text.rpartition("=")
+        try:
+            rules.append((pattern or "*", parse(value)))
+        except ValueError:
+            raise UsageError(f"{option} cannot be {text!r}") from None
+    return Patterns(option, rules)
+
+
+def _kernel_size(text: str) -> KernelSize | str:
+    return text if text == SQUARE else tuple(_positive(part) for part in text.split("x"))
+
+
+def _groups(text: str) -> int | str:
+    return text if text == DEPTHWISE else _positive(text)
+
+
+def _positive(text: str) -> int:
+    number = int(text)
+    if number < 1:
+        raise ValueError
+    return number
