@@ -15,6 +15,18 @@ from doconv_tf import composition as compositions
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
 
+class _ClassSignature:
+    """What ``inspect.signature`` says of a class, but not of its instances: those take inputs."""
+
+    def __init__(self, signature: inspect.Signature) -> None:
+        self.signature = signature
+
+    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
+        if instance is not None:
+            raise AttributeError("__signature__")
+        return self.signature
+
+
 class DOConvBase(keras.layers.Layer):
     """A DO-Conv layer. Precedes the host class in its subclasses' method resolution order.
 
@@ -41,7 +53,7 @@ class DOConvBase(keras.layers.Layer):
             *parameters, rest = list(signature.parameters.values())[1:]
             ours = inspect.signature(DOConvBase.__init__).parameters
             parameters += [ours["D_mul"], ours["composition"], rest]
-            cls.__signature__ = signature.replace(parameters=parameters)
+            cls.__signature__ = _ClassSignature(signature.replace(parameters=parameters))
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any

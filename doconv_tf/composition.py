@@ -40,8 +40,9 @@ def compose(spec: DOConvSpec, layout: str, kernel: Any, W_extra: Any, D: Any) ->
     plain = W[:K]
     for start in range(K, spec.S - spec.free_columns, K):  # the further copies of the identity
         plain = plain + W[start : start + K]
-    # One product per input channel, with the output channel innermost. Measured on a 256 -> 256
-    # 3x3 layer, whole step, this is a little faster under XLA than einsum, and never slower.
+    # One product per input channel, with the output channel innermost: in whole steps of single
+    # layers as fast as einsum in a graph, a little faster under XLA, and far ahead of a sum of
+    # elementwise products (TensorFlow 2.21, CPU).
     product = ops.matmul(ops.convert_to_tensor(D), _channel_first(spec, layout, W))
     return ops.reshape(plain + _channel_last(spec, layout, product), shape)
 

@@ -118,8 +118,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
             be copied. The model is then as it was.
         TypeError: not a layer or model of Keras 3.
 
-    Numerics: the kernel is composed in float64 and rounded once to the variable's type (to
-    bfloat16 by way of float32).
+    Numerics: the kernel is composed in float64 and rounded once to the variable's type.
 
     Example:
         >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
@@ -212,7 +211,7 @@ def _restore_class(layer: DOConvBase) -> None:
 def _folded_kernel(name: str, layer: DOConvBase) -> np.ndarray:
     W = canonical_W(layer)
     D = None if layer.D is None else to_numpy(layer.D)
-    kernel = fold_kernel(layer.spec, W, D, W.dtype, name)
+    kernel = fold_kernel(layer.spec, W, D, layer.variable_dtype, name)
     return from_canonical(layer.spec, kernel, layer.layout)
 
 

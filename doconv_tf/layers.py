@@ -110,7 +110,7 @@ class DOConv2D(_DOConv, keras.layers.Conv2D):
 
     Example:
         >>> layer = DOConv2D(32, 3, padding="same")
-        >>> layer(keras.ops.zeros((1, 8, 8, 16))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 8, 8, 16))).shape)
         (1, 8, 8, 32)
         >>> tuple(layer.D.shape)
         (16, 9, 9)
@@ -143,7 +143,7 @@ class DODepthwiseConv2D(_DODepthwiseConv, keras.layers.DepthwiseConv2D):
 
     Example:
         >>> layer = DODepthwiseConv2D(3, depth_multiplier=2)
-        >>> layer(keras.ops.zeros((1, 8, 8, 4))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 8, 8, 4))).shape)
         (1, 6, 6, 8)
     """
 
@@ -166,7 +166,7 @@ class DOSeparableConv2D(_DOSeparableConv, keras.layers.SeparableConv2D):
 
     Example:
         >>> layer = DOSeparableConv2D(6, 3)
-        >>> layer(keras.ops.zeros((1, 8, 8, 4))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 8, 8, 4))).shape)
         (1, 6, 6, 6)
     """
 
@@ -190,7 +190,7 @@ class DOConv2DTranspose(_DOConvTranspose, keras.layers.Conv2DTranspose):
 
     Example:
         >>> layer = DOConv2DTranspose(4, 2, strides=2)
-        >>> layer(keras.ops.zeros((1, 5, 5, 8))).shape
+        >>> tuple(layer(keras.ops.zeros((1, 5, 5, 8))).shape)
         (1, 10, 10, 4)
     """
 
