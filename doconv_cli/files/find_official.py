@@ -55,7 +55,7 @@ def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
         if {"weight", "D"} <= keys.keys():
             K = math.prod(file.shapes[keys["weight"]][2:])
             D = file.shapes[keys["D"]]
-            if D[1] == K:
+            if D[1:] == (K, K) or "W_extra" in keys:
                 ours.add(prefix)
             if D[:2] == (K, K) and "W_extra" not in keys:
                 theirs.add(prefix)

@@ -48,4 +48,6 @@ class GluonFile(ArrayFile):
     def native(self, stored: Stored) -> Any:
         if stored.dtype == "bfloat16":
             raise ValueError(messages.no_bfloat16(self.path))
-        return mx.nd.array(stored.array, dtype=stored.dtype)
+        made = mx.nd.empty(stored.array.shape, dtype=stored.dtype)
+        made[:] = stored.array.astype(stored.dtype)
+        return made

@@ -1,0 +1,216 @@
+"""``doconv inspect``, ``fold`` and ``convert`` on Gluon's parameter files."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+
+pytest.importorskip("doconv_gluon._compat", reason="Gluon's files need MXNet")
+import doconv_gluon
+from doconv_cli.files.gluon_file import GluonFile
+from doconv_core import DOConvSpec
+from doconv_core.official import read
+from doconv_gluon._compat import mx
+from tests.cli.command import fail, succeed
+
+nn = mx.gluon.nn
+
+
+def plain_network() -> Any:
+    mx.random.seed(0)
+    network = nn.HybridSequential(prefix="net_")
+    with network.name_scope():
+        network.add(
+            nn.Conv2D(8, 3, in_channels=3, use_bias=False),
+            nn.BatchNorm(in_channels=8),
+            nn.Conv2D(6, (2, 3), groups=2, in_channels=8),
+            nn.Conv2D(4, 1, in_channels=6),
+            nn.Conv2DTranspose(5, 2, in_channels=4),
+        )
+    network.initialize()
+    return network
+
+
+def trained(network: Any, **options: Any) -> Any:
+    network = doconv_gluon.convert(network, **options)
+    for name, parameter in network.collect_params().items():
+        if name.endswith(("D", "W_extra")):
+            parameter.set_data(mx.nd.random.normal(scale=0.1, shape=parameter.shape))
+    return network
+
+
+WRITERS: dict[str, Callable[[Any, Path], None]] = {
+    "by structure": lambda network, path: network.save_parameters(str(path)),
+    "by name": lambda network, path: network.collect_params().save(str(path)),
+    "symbol": lambda network, path: mx.nd.save(
+        str(path), {f"arg:{name}": p.data() for name, p in network.collect_params().items()}
+    ),
+}
+every_writer = pytest.mark.parametrize("write", WRITERS.values(), ids=WRITERS.keys())
+
+
+def assert_same(actual: Path, expected: Path) -> None:
+    ours, theirs = mx.nd.load(str(actual)), mx.nd.load(str(expected))
+    assert ours.keys() == theirs.keys()
+    for key, array in theirs.items():
+        assert ours[key].dtype == array.dtype
+        np.testing.assert_array_equal(ours[key].asnumpy(), array.asnumpy(), err_msg=key)
+
+
+@every_writer
+@pytest.mark.parametrize("D_mul", [None, 9], ids=["D_mul=K", "D_mul=9"])
+def test_a_folded_file_is_that_of_the_folded_network(
+    tmp_path: Path, D_mul: int | None, write: Callable[[Any, Path], None]
+) -> None:
+    network = trained(plain_network(), D_mul=D_mul)
+    file, out, expected = (tmp_path / f"{name}.params" for name in ("file", "out", "expected"))
+    write(network, file)
+    done = succeed("fold", file, out, "--verify", "--json")
+    assert done.err == ""
+    assert len(done.json["folded"]) == 3
+    assert done.json["largest_ulps"] <= 0.5
+    write(doconv_gluon.fold(network), expected)
+    assert_same(out, expected)
+
+
+@every_writer
+def test_a_converted_file_is_that_of_the_converted_network(
+    tmp_path: Path, write: Callable[[Any, Path], None]
+) -> None:
+    network = plain_network()
+    file, out, expected = (tmp_path / f"{name}.params" for name in ("file", "out", "expected"))
+    write(network, file)
+    rows = succeed("inspect", file, "--json").json["layers"]
+    names = {tuple(row["W"]): row["name"] for row in rows}
+    groups = ("--groups", f"{names[6, 4, 2, 3]}=2", "--groups", "1")
+    succeed("convert", file, out, *groups, "--transposed", names[4, 5, 2, 2], "--verify")
+    write(doconv_gluon.convert(network), expected)
+    assert_same(out, expected)
+
+
+def test_a_folded_file_loads_where_doconv_is_not_installed(tmp_path: Path) -> None:
+    network = trained(plain_network())
+    network.save_parameters(str(tmp_path / "file.params"))
+    succeed("fold", tmp_path / "file.params", tmp_path / "out.params")
+    code = """
+import sys, warnings
+for name in ("doconv_core", "doconv_gluon", "doconv_cli"):
+    sys.modules[name] = None  # importing it now raises ImportError
+import numpy
+numpy.bool = bool  # mxnet 1.9.1 reads it while it is imported
+import mxnet as mx
+nn = mx.gluon.nn
+network = nn.HybridSequential()
+network.add(nn.Conv2D(8, 3, in_channels=3, use_bias=False), nn.BatchNorm(in_channels=8),
+            nn.Conv2D(6, (2, 3), groups=2, in_channels=8), nn.Conv2D(4, 1, in_channels=6),
+            nn.Conv2DTranspose(5, 2, in_channels=4))
+network.load_parameters(sys.argv[1])
+numpy.save(sys.argv[2], network(mx.nd.ones((1, 3, 9, 9))).asnumpy())
+"""
+    output = tmp_path / "output.npy"
+    command = [sys.executable, "-I", "-c", code, str(tmp_path / "out.params"), str(output)]
+    subprocess.run(command, cwd=tmp_path, check=True)
+    expected = doconv_gluon.fold(network)(mx.nd.ones((1, 3, 9, 9))).asnumpy()
+    np.testing.assert_array_equal(np.load(output), expected)
+
+
+# --- the authors' layers: weight (O, I/g, kh, kw), D (K, K, I) ----------------------------
+
+
+def official(I: int, O: int, size: tuple[int, int], groups: int = 1) -> dict[str, np.ndarray]:
+    rng, K = np.random.default_rng(0), size[0] * size[1]
+    shapes = {"weight": (O, I // groups, *size), "D": (K, K, I), "bias": (O,)}
+    return {name: rng.normal(size=shape).astype("float32") for name, shape in shapes.items()}
+
+
+def checkpoint(**layers: dict[str, np.ndarray]) -> dict[str, np.ndarray]:
+    return {f"{name}_{a}": array for name, own in layers.items() for a, array in own.items()}
+
+
+def write(path: Path, arrays: dict[str, np.ndarray]) -> Path:
+    stored = {}
+    for name, array in arrays.items():
+        stored[name] = mx.nd.empty(array.shape, dtype=array.dtype)
+        stored[name][:] = array
+    mx.nd.save(str(path), stored)
+    return path
+
+
+def test_an_official_file_becomes_the_host_s(tmp_path: Path) -> None:
+    # with as many channels as kernel elements, `nine` looks like this library's: `stem` decides
+    arrays = checkpoint(
+        stem=official(4, 9, (3, 3)), nine=official(9, 6, (3, 3)), grouped=official(6, 4, (2, 2), 2)
+    )
+    file, out = write(tmp_path / "file.params", arrays), tmp_path / "out.params"
+    done = succeed("fold", file, out, "--verify", "--json")
+    assert set(done.json["folded"]) == {"stem", "nine", "grouped"}
+    plain = {key: array.asnumpy() for key, array in mx.nd.load(str(out)).items()}
+    assert plain.keys() == {key for key in arrays if not key.endswith("_D")}
+    for name, layer in read(arrays, "gluon").items():
+        kernel = plain[f"{name}_weight"]
+        np.testing.assert_array_equal(kernel, layer.kernel().reshape(kernel.shape))
+
+
+def test_a_converted_official_file_is_this_library_s(tmp_path: Path) -> None:
+    arrays = checkpoint(grouped=official(6, 4, (2, 2), 2))
+    file, out = write(tmp_path / "file.params", arrays), tmp_path / "out.params"
+    succeed("convert", file, out, "--verify")
+    ours = {key: array.asnumpy() for key, array in mx.nd.load(str(out)).items()}
+    state = read(arrays, "gluon")["grouped"].state()
+    assert state.spec == DOConvSpec(6, 4, (2, 2), groups=2)
+    np.testing.assert_array_equal(ours["grouped_D"], state.D)
+    np.testing.assert_array_equal(ours["grouped_weight"], arrays["grouped_weight"])
+
+
+def test_a_layer_that_may_be_anybody_s_is_refused(tmp_path: Path) -> None:
+    file = write(tmp_path / "file.params", checkpoint(nine=official(9, 6, (3, 3))))
+    assert "may be an official layer or this library's" in fail(
+        1, "fold", file, tmp_path / "out.params"
+    )
+
+
+# --- what goes wrong ---------------------------------------------------------------------
+
+
+@pytest.mark.parametrize("command", ["inspect", "fold", "convert"])
+@pytest.mark.parametrize("length", [0, 5, 100, -5])
+def test_a_damaged_file_is_refused(tmp_path: Path, length: int, command: str) -> None:
+    file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
+    file.write_bytes(file.read_bytes()[:length])
+    out = () if command == "inspect" else (tmp_path / "out.params",)
+    assert "not a Gluon parameter file" in fail(1, command, file, *out)
+
+
+def test_arrays_without_names_are_refused(tmp_path: Path) -> None:
+    mx.nd.save(str(tmp_path / "file.params"), [mx.nd.ones(3)])
+    assert "no names" in fail(1, "inspect", tmp_path / "file.params")
+
+
+def test_bfloat16_cannot_be_stored(tmp_path: Path) -> None:
+    file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
+    error = fail(1, "fold", file, tmp_path / "out.params", "--dtype", "bfloat16")
+    assert "cannot hold bfloat16" in error
+
+
+def test_a_file_cut_short_by_a_full_disk_is_no_file(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """MXNet does not report what its buffers could not write."""
+
+    def half(name: str, arrays: Any) -> None:
+        whole(name, arrays)
+        path = Path(name)
+        path.write_bytes(path.read_bytes()[:-10])
+
+    file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
+    whole = mx.nd.save
+    monkeypatch.setattr(mx.nd, "save", half)
+    assert "is the disk full?" in fail(1, "fold", file, tmp_path / "out.params")
+    monkeypatch.undo()
+    assert GluonFile(file).arrays
