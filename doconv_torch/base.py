@@ -133,7 +133,7 @@ class DOConvNd(_ConvNd):
             self.W_extra,
             self.groups,
             self.transposed,
-            self.kernel_size,  # type: ignore[arg-type]  # TorchScript knows no tuple[int, ...]
+            self.kernel_size,  # type: ignore[arg-type]
             self.D_mul,
         )
 

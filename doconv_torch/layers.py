@@ -42,6 +42,8 @@ class DOConv2d(DOConv, nn.Conv2d):
     Note:
         At birth, and after loading a plain layer's state, the layer computes exactly what the
         plain layer does. Code that reads ``weight`` alone misses D: ``fold`` first.
+        ``torch.nn.utils.fuse_conv_bn_eval`` is exact for D_mul=None, as composition is linear
+        in W; for a larger D_mul it misses ``W_extra``: ``fold`` first.
 
     Source: arXiv 2006.12030, section 3; groups: DO-DConv and DO-GConv, section 3.3.
 

@@ -1,0 +1,160 @@
+"""Tracers and compilers: the graph they capture computes what the layer does."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import Any
+
+import onnx
+import onnxruntime
+import pytest
+import torch
+from torch import Tensor, nn
+
+from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
+from tests.torch_adapter.helpers import images, train, trained_network
+
+# torch 2.13 deprecates its older tracers; they still have users.
+pytestmark = [
+    pytest.mark.filterwarnings("ignore:`torch.jit.[a-z_]+` is deprecated"),
+]
+
+LAYERS = {
+    "conv": lambda: DOConv2d(4, 6, 3, padding=1),
+    "grouped": lambda: DOConv2d(4, 6, 3, groups=2),
+    "free-columns": lambda: DOConv2d(4, 6, 3, D_mul=20, bias=False),
+    "reflect": lambda: DOConv2d(4, 6, 3, padding=1, padding_mode="reflect"),
+    "pointwise": lambda: DOConv2d(4, 6, 1),
+    "feature": lambda: DOConv2d(4, 6, 3, composition="feature", D_mul=20),
+    "transposed": lambda: DOConvTranspose2d(4, 6, 3, stride=2, groups=2),
+    "transposed-feature": lambda: DOConvTranspose2d(4, 6, 3, composition="feature"),
+}
+every_layer = pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS.keys())
+
+
+def trained(build: Any) -> tuple[Any, Tensor]:
+    layer = train(build())
+    return layer, torch.randn(2, 4, *(7,) * (layer.weight.ndim - 2))
+
+
+def gradients(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
+    layer.zero_grad()
+    x = x.clone().requires_grad_()
+    function(x).square().sum().backward()
+    return [x.grad, *(p.grad for p in layer.parameters())]  # type: ignore[list-item]
+
+
+@pytest.fixture(autouse=True)
+def _fresh_compiler() -> None:
+    torch.compiler.reset()
+
+
+@every_layer
+def test_compile_in_one_graph(build: Any) -> None:
+    layer, x = trained(build)
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    torch.testing.assert_close(compiled(x), layer(x))
+    torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
+
+
+def test_compile_in_one_graph_under_autocast() -> None:
+    layer, x = trained(LAYERS["conv"])
+    compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
+    with torch.autocast("cpu", torch.bfloat16):
+        assert torch.equal(compiled(x), layer(x))
+
+
+def test_compile_by_inductor() -> None:
+    layer, x = trained(LAYERS["conv"])
+    compiled = torch.compile(layer, fullgraph=True)
+    torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
+
+
+@pytest.mark.parametrize("how", ["wrapped", "own"])
+def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
+    compiled: Any = torch.compile(model, backend="eager")
+    if how == "own":
+        model.compile(backend="eager")
+        compiled = model
+    before = compiled(images())
+    convert(compiled, inplace=True)
+    assert torch.equal(compiled(images()), before)
+    compiled(images()).sum().backward()
+    assert model[0].D.grad.any()
+    train(model)
+    unfolded = compiled(images())
+    assert not torch.equal(unfolded, before)
+    fold(compiled, inplace=True)
+    torch.testing.assert_close(compiled(images()), unfolded)
+    assert type(model[0]) is nn.Conv2d
+
+
+@every_layer
+def test_export(build: Any) -> None:
+    layer, x = trained(build)
+    program = torch.export.export(layer, (x,))
+    assert torch.equal(program.module()(x), layer(x))
+
+
+@every_layer
+def test_symbolic_trace(build: Any) -> None:
+    layer, x = trained(build)  # within a model, where output_size is what it is by default
+    assert torch.equal(torch.fx.symbolic_trace(nn.Sequential(layer))(x), layer(x))
+
+
+SCRIPTED = ("conv", "grouped", "free-columns", "reflect", "pointwise")
+
+
+@pytest.mark.parametrize("name", SCRIPTED)
+def test_script(name: str) -> None:
+    """Convolutions with kernel composition only: TorchScript is at its end; fold the rest."""
+    layer, x = trained(LAYERS[name])
+    scripted = torch.jit.script(layer)
+    assert torch.equal(scripted(x), layer(x))
+    torch.testing.assert_close(gradients(scripted, scripted, x), gradients(layer, layer, x))
+
+
+@pytest.mark.parametrize(("cls", "ndim"), [(DOConv1d, 1), (DOConv3d, 3)])
+def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
+    layer, x = train(cls(4, 6, 3)), torch.randn(1, 4, *(5,) * ndim)
+    assert torch.equal(torch.jit.script(layer)(x), layer(x))
+
+
+@every_layer
+def test_trace(build: Any) -> None:
+    layer, x = trained(build)
+    assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
+
+
+# The exporter of torch 2.13 trips over deprecations of its own.
+@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
+@pytest.mark.parametrize("composition", ["kernel", "feature"])
+def test_onnx_graph_of_a_fold_is_that_of_the_plain_model(composition: str, tmp_path: Path) -> None:
+    """64 channels: the exporter computes constant expressions only up to 8192 elements."""
+    torch.manual_seed(0)
+    plain = nn.Sequential(nn.Conv2d(64, 64, 3), nn.ReLU(), nn.ConvTranspose2d(64, 8, 2)).eval()
+    model = train(convert(plain))
+    for layer in (model[0], model[2]):
+        layer.composition = composition
+    x = torch.randn(1, 64, 6, 6)
+
+    def exported(module: nn.Module, name: str) -> Path:
+        path = tmp_path / f"{name}.onnx"
+        torch.onnx.export(module, (x,), path, dynamo=True, verbose=False)
+        return path
+
+    def nodes(path: Path) -> list[str]:
+        return [node.op_type for node in onnx.load(path).graph.node]
+
+    folded = exported(fold(model), "folded")
+    assert nodes(folded) == nodes(exported(plain, "plain"))
+    assert nodes(exported(model, "unfolded")) != nodes(folded)
+    session = onnxruntime.InferenceSession(folded, providers=["CPUExecutionProvider"])
+    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
+    torch.testing.assert_close(torch.from_numpy(y), model(x).detach(), rtol=1e-4, atol=1e-5)
+
+
+def test_a_folded_model_scripts_where_the_unfolded_does_not() -> None:
+    model, x = trained_network().eval(), images()
+    torch.testing.assert_close(torch.jit.script(fold(model))(x), model(x))
