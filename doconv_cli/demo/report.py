@@ -40,7 +40,7 @@ def comparison(pairs: Pairs, framework: str) -> Table:
         f"{folded - plain:+,}",
     )
     if seeds > 1:
-        intervals = (f"{each.low:+.1f} .. {each.high:+.1f}" for each in differences)
+        intervals = (f"{each.low:+.1f}..{each.high:+.1f}" for each in differences)
         table.add_row("95 % interval", *intervals)
     return table
 

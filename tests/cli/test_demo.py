@@ -14,6 +14,9 @@ from doconv_cli.demo.statistics import Difference, mean, paired_difference
 from doconv_cli.main import app
 from tests import backends
 
+# MXNet 1.9.1 names scipy's matrices by a path that scipy 1.8 deprecated.
+pytestmark = pytest.mark.filterwarnings("ignore:Please import `csr_matrix`:DeprecationWarning")
+
 RUN = ["demo", "--seeds", "2", "--epochs", "1"]
 
 
