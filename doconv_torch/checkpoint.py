@@ -9,8 +9,9 @@ import torch
 from numpy.typing import NDArray
 from torch import Tensor, nn
 
-from doconv_core import LayerState, State, check_state
-from doconv_torch.arrays import over_parameterized, to_tensor
+from doconv_core import LayerState, State, check_state, messages
+from doconv_torch.arrays import OverParameterized, over_parameterized, to_tensor
+from doconv_torch.eligibility import is_sharded
 
 
 def get_state(model: nn.Module) -> State:
@@ -23,6 +24,9 @@ def get_state(model: nn.Module) -> State:
         Layer name -> :class:`doconv_core.LayerState`. bfloat16, which NumPy lacks, comes as
         float32 (exactly).
 
+    Raises:
+        ValueError: a layer's arrays are sharded, or on the meta device.
+
     Example:
         >>> from doconv_torch import DOConv2d
         >>> get_state(nn.Sequential(DOConv2d(3, 8, 3)))["0"].W.shape
@@ -31,6 +35,7 @@ def get_state(model: nn.Module) -> State:
     state: State = {}
     for layer in over_parameterized(model):
         bias = layer.module.bias
+        _check_readable(layer)
         state[layer.name] = LayerState(
             layer.spec,
             layer.W(_to_numpy),
@@ -64,6 +69,13 @@ def set_state(model: nn.Module, state: State) -> None:
             written.append((layer.module.bias, to_tensor(given.bias)))
     for parameter, tensor in written:
         parameter.copy_(tensor)
+
+
+def _check_readable(layer: OverParameterized) -> None:
+    for array in (layer.weight, layer.D, layer.W_extra, layer.module.bias):
+        if array is not None and (array.is_meta or is_sharded(array)):
+            reason = messages.NO_VALUES_YET if array.is_meta else messages.SHARDED
+            raise ValueError(messages.cannot_read(layer.name, reason))
 
 
 def _to_numpy(tensor: Tensor) -> NDArray[np.floating[Any]]:

@@ -15,7 +15,7 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from doconv_core import messages
-from doconv_torch import DOConv2d, convert, fold, summary
+from doconv_torch import DOConv2d, convert, fold, get_state, summary
 from tests.torch_adapter.helpers import images, network
 
 
@@ -61,6 +61,8 @@ def test_one_sharded_array(name: str) -> None:
         setattr(layer, array, nn.Parameter(part))
     with pytest.raises(ValueError, match=r"cannot fold layer '0'.*type='DTensor'"):
         fold(model)
+    with pytest.raises(ValueError, match=r"cannot read .* layer '0': its arrays are sharded"):
+        get_state(model)
     reasons = [row.reason for row in summary(convert(model, inplace=True))]
     assert reasons == ["", messages.SHARDED, ""]
 

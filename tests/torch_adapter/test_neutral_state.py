@@ -3,13 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections.abc import Callable
 
 import numpy as np
 import pytest
 import torch
 
-from doconv_core import DOConvSpec, LayerState, State, compose_kernel
+from doconv_core import DOConvSpec, LayerState, State, compose_kernel, messages
 from doconv_core.layout import from_canonical
 from doconv_torch import convert, fold, get_state, set_state
 from tests.torch_adapter.helpers import everything, images, network, trained_network
@@ -116,6 +117,18 @@ def test_a_misfit_leaves_the_model_whole(
     with pytest.raises(kind, match=text):
         set_state(model, state)
     assert everything(model) == before
+
+
+def test_a_model_without_values_has_no_state() -> None:
+    model = trained_network()
+    model[6].to("meta")
+    reason = messages.cannot_read("6", messages.NO_VALUES_YET)
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        get_state(model)
+    before = model[0].weight.clone()
+    with pytest.raises(ValueError, match=re.escape(reason)):
+        set_state(model, get_state(trained_network()))
+    assert torch.equal(model[0].weight, before)
 
 
 def test_a_plain_model_has_an_empty_state() -> None:
