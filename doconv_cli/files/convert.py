@@ -17,7 +17,7 @@ from doconv_cli.files.layers import (
     check_kernel_sizes,
     trained_parameters,
 )
-from doconv_cli.files.options import AsJson, File, KernelSizes, Out, Transposed, Verify
+from doconv_cli.files.options import AsJson, File, KernelSizes, Model, Out, Transposed, Verify
 from doconv_cli.files.verify import verify_convert
 from doconv_core import DOConvSpec
 
@@ -35,6 +35,7 @@ def convert(
     ] = None,
     kernel_size: KernelSizes = None,
     transposed: Transposed = None,
+    model: Model = None,
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
@@ -45,7 +46,7 @@ def convert(
     with exit_codes():
         hints = Hints(kernel_size or (), groups or (), transposed or ())
         check_names(file, out)
-        source = open_file(file)
+        source = open_file(file, model)
         layers = source.layers(hints)
         chosen = _choose(layers, hints)
         if not chosen:
@@ -54,9 +55,9 @@ def convert(
         hints.check_used()
         source.convert(chosen, out)
         error = None
-        if verify:
+        if verify:  # both files anew: converting may have changed what was read
             changed = [layer for layer, _ in chosen]
-            error = verify_convert(changed, source, source.written(out), hints)
+            error = verify_convert(changed, open_file(file, model), source.written(out), hints)
         counts = {layer.name: trained_parameters(spec, layer.bias) for layer, spec in chosen}
         report.result("converted", file, out, layers, counts, error, as_json=as_json)
 

@@ -12,7 +12,7 @@ from doconv_cli.files.errors import exit_codes
 from doconv_cli.files.formats import check_names, open_file
 from doconv_cli.files.hints import Hints
 from doconv_cli.files.layers import DOLayer, check_kernel_sizes
-from doconv_cli.files.options import AsJson, File, KernelSizes, Out, Transposed, Verify
+from doconv_cli.files.options import AsJson, File, KernelSizes, Model, Out, Transposed, Verify
 from doconv_cli.files.verify import verify_fold
 
 
@@ -34,6 +34,7 @@ def fold(
         DType | None,
         typer.Option(help="The folded kernels' type; other arrays keep theirs.  [default: W's]"),
     ] = None,
+    model: Model = None,
     verify: Verify = False,
     as_json: AsJson = False,
 ) -> None:
@@ -41,7 +42,7 @@ def fold(
     with exit_codes():
         hints = Hints(kernel_size=kernel_size or (), transposed=transposed or ())
         check_names(file, out)
-        source = open_file(file)
+        source = open_file(file, model)
         layers = source.layers(hints)
         chosen = [layer for layer in layers if isinstance(layer, DOLayer)]
         if not chosen:

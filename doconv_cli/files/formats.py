@@ -15,20 +15,28 @@ _FORMATS = {  # a framework is imported when a file of its own is read
     (".safetensors",): ("torch_files", "SafetensorsFile"),
     (".params",): ("gluon_file", "GluonFile"),
     (".keras",): ("keras_file", "KerasFile"),
+    (".weights.h5",): ("keras_file", "KerasWeightsFile"),
 }
 
 
-def open_file(path: Path) -> CheckpointFile:
+def open_file(path: Path, model: Path | None = None) -> CheckpointFile:
     """Read a checkpoint of any format.
 
+    Args:
+        path: the file.
+        model: a file of the model, for a format that holds weights only.
+
     Raises:
-        UsageError: the name's end says no format.
+        UsageError: the name's end says no format, or the model is missing or not needed.
         ValueError, OSError, ImportError: as :class:`CheckpointFile`.
     """
     module, name = _FORMATS[_suffixes(path)]
+    if (model is None) == (name == "KerasWeightsFile"):
+        raise UsageError("--model MODEL.keras is needed for a .weights.h5 file, and only for one")
     if path.suffix == ".safetensors" and is_neutral(read_header(read_bytes(path), path)):
         module, name = "numpy_files", "NeutralFile"
-    file: CheckpointFile = getattr(import_module(f"doconv_cli.files.{module}"), name)(path)
+    file_class = getattr(import_module(f"doconv_cli.files.{module}"), name)
+    file: CheckpointFile = file_class(path) if model is None else file_class(path, model)
     return file
 
 

@@ -6,14 +6,16 @@ from doconv_cli.files import report
 from doconv_cli.files.errors import exit_codes
 from doconv_cli.files.formats import open_file
 from doconv_cli.files.hints import Hints
-from doconv_cli.files.options import AsJson, File, Transposed
+from doconv_cli.files.options import AsJson, File, Model, Transposed
 
 
-def inspect(file: File, transposed: Transposed = None, as_json: AsJson = False) -> None:
+def inspect(
+    file: File, transposed: Transposed = None, model: Model = None, as_json: AsJson = False
+) -> None:
     """Show the convolutions of a checkpoint, and how far training has moved D."""
     with exit_codes():
         hints = Hints(transposed=transposed or ())
-        layers = open_file(file).layers(hints)
+        layers = open_file(file, model).layers(hints)
         hints.check_used()
         if as_json:
             shown = {"layers": report.rows(layers), **report.totals(layers)}

@@ -1,4 +1,4 @@
-"""Keras's model files, read and written by Keras, converted and folded by :mod:`doconv_tf`."""
+"""Keras's files, read and written by Keras, converted and folded by :mod:`doconv_tf`."""
 
 from __future__ import annotations
 
@@ -35,11 +35,7 @@ class KerasFile(CheckpointFile):
 
     def __init__(self, path: Path) -> None:
         super().__init__(path)
-        read_bytes(path)  # for the system's own error, which Keras does not give
-        try:
-            self.model = keras.models.load_model(path, compile=False)
-        except Exception as fault:  # whatever a damaged archive or a missing class leads to
-            raise ValueError(messages.bad_file(path, f"Keras says {fault}")) from fault
+        self.model = _load_model(path)
 
     def layers(self, hints: Hints) -> list[Layer]:
         state = doconv_tf.get_state(self.model)
@@ -91,6 +87,61 @@ class KerasFile(CheckpointFile):
     def _save(self, model: Any, out: Path) -> None:
         with replacing(out) as temporary:
             model.save(temporary)
+
+
+class KerasWeightsFile(KerasFile):
+    """A ``.weights.h5`` file, which holds no model.
+
+    Args:
+        path: the file.
+        model: a ``.keras`` file of the model whose weights they are, converted or not; its own
+            weights do not matter.
+    """
+
+    def __init__(self, path: Path, model: Path) -> None:
+        CheckpointFile.__init__(self, path)
+        read_bytes(path)
+        self._model_path, self.model = model, _load_model(model)
+        fault = _load_weights(self.model, path)
+        if fault is not None:  # the weights may be those of the model in its other form
+            converted = bool(doconv_tf.get_state(self.model))
+            self.model = (doconv_tf.fold if converted else doconv_tf.convert)(self.model)
+            fault = _load_weights(self.model, path)
+        if fault is not None:
+            raise _refuse(path, fault) from fault
+
+    def written(self, out: Path) -> CheckpointFile:
+        return KerasWeightsFile(out, self._model_path)
+
+    def _save(self, model: Any, out: Path) -> None:
+        with replacing(out) as temporary:
+            model.save_weights(temporary)
+
+
+def _load_model(path: Path) -> Any:
+    read_bytes(path)  # for the system's own error, which Keras does not give
+    try:
+        return keras.models.load_model(path, compile=False)
+    except Exception as fault:  # whatever a damaged archive or a missing class leads to
+        raise _refuse(path, fault) from fault
+
+
+def _load_weights(model: Any, path: Path) -> Exception | None:
+    """Load them, or return why not: a damaged file, or layers that do not fit."""
+    try:
+        model.load_weights(path)
+    except Exception as fault:
+        return fault
+    return None
+
+
+def _refuse(path: Path, fault: Exception) -> ValueError:
+    # Keras wraps what happened, "could not locate class Own", in a dump of the model's config.
+    inner: BaseException = fault
+    while inner.__context__ is not None:
+        inner = inner.__context__
+    first = next(iter(str(inner).splitlines()), type(inner).__name__)
+    return ValueError(messages.bad_file(path, f"Keras says {first!r}"))
 
 
 def _spec(layer: Any) -> DOConvSpec:

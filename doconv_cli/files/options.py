@@ -28,6 +28,14 @@ Transposed = Annotated[
         "* and ?.",
     ),
 ]
+Model = Annotated[
+    Path | None,
+    typer.Option(
+        metavar="MODEL.keras",
+        help="For a .weights.h5 file: the model whose weights it holds, converted or not.",
+        show_default=False,
+    ),
+]
 Verify = Annotated[
     bool,
     typer.Option(

@@ -11,7 +11,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("doconv_gluon._compat", reason="Gluon's files need MXNet")
+pytest.importorskip("doconv_gluon._compat", reason="Gluon's files need MXNet", exc_type=ImportError)
 import doconv_gluon
 from doconv_cli.files.gluon_file import GluonFile
 from doconv_core import DOConvSpec
