@@ -74,7 +74,8 @@ def convert(
             parameter group of its weight. D needs no weight decay of its own: it is the offset
             from the identity, so decay draws it back to the plain layer.
         subclasses: what to do with a subclass of a convolution, whose forward may be its own:
-            "skip", or "parametrize" its weight with ``torch.nn.utils.parametrize``.
+            "skip", or "parametrize" its weight with ``torch.nn.utils.parametrize``; until fold its
+            state keys are then parametrize's, so load plain checkpoints before.
 
     Returns:
         The converted model.

@@ -117,6 +117,14 @@ def test_neutral_state_and_state_dict_go_round() -> None:
     assert torch.equal(other[1].weight, model[1].weight)
 
 
+def test_until_fold_the_state_keys_are_parametrize_s() -> None:
+    plain = model_with(SUBCLASSES["padding"])
+    model = convert(plain, subclasses="parametrize")
+    with pytest.raises(RuntimeError, match=r"Missing key.*1\.parametrizations\.weight\.original"):
+        model.load_state_dict(plain.state_dict())
+    fold(model).load_state_dict(plain.state_dict())
+
+
 class Halved(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         return weight / 2
