@@ -45,9 +45,9 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     if not target.parent.is_dir():
         raise FileNotFoundError(messages.no_such_folder(path))
     temporary = target.with_name(f".{secrets.token_hex(4)}{target.name[-200:]}")
-    # Unlike mkstemp, which gives 0600, this leaves the permissions to the umask.
-    os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
     try:
+        # Unlike mkstemp, which gives 0600, this leaves the permissions to the umask.
+        os.close(os.open(temporary, os.O_CREAT | os.O_EXCL | os.O_WRONLY, 0o666))
         if target.exists():
             mode = stat.S_IMODE(target.stat().st_mode)
         else:
@@ -57,6 +57,10 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
             os.fsync(file.fileno())
         temporary.chmod(mode)
         os.replace(temporary, target)
+    except OSError as error:
+        if error.errno and error.filename in (None, str(temporary)):  # nobody knows that name
+            error.filename = os.fspath(path)
+        raise
     finally:
         with suppress(FileNotFoundError):  # after the rename there is nothing left to remove
             temporary.unlink()

@@ -62,6 +62,10 @@ def incomplete_layer(layer: str, found: list[str]) -> str:
     return error(f"{named(layer)} must have weight and D", {"found": found})
 
 
+def array_twice(layer: str, array: str) -> str:
+    return f"{named(layer)} has its {array} under two keys."
+
+
 def misfit_layer(layer: str, shapes: dict[str, tuple[int, ...]]) -> str:
     return error(f"the arrays of {named(layer)} must fit each other", {"shapes": shapes})
 

@@ -48,8 +48,9 @@ def test_a_full_disk_leaves_everything_as_it_was(
         path.write_text("old")
     owner = (Path, "write_text") if failing == "write" else (os, failing)
     monkeypatch.setattr(*owner, full)
-    with pytest.raises(OSError, match="No space left"):
+    with pytest.raises(OSError, match="No space left") as caught:
         write(path, "new")
+    assert caught.value.filename == str(path)
     monkeypatch.undo()
     assert list(tmp_path.iterdir()) == [path] * existing
     assert not existing or path.read_text() == "old"

@@ -89,11 +89,15 @@ class ArrayFile(CheckpointFile):
         """Write the file with some keys' arrays replaced, the new ones where the first was."""
         starts = {keys[0]: new for keys, new in changes.items()}
         gone = {key for keys in changes for key in keys}
+        made = {key for new in changes.values() for key in new}
+        if taken := made & (self.arrays.keys() - gone):
+            raise ValueError(messages.bad_file(self.path, f"it has another {min(taken)!r}"))
         arrays: dict[str, Any] = {}
         for key, array in self.arrays.items():
-            for name, new in (starts.get(key) or ({} if key in gone else {key: array})).items():
-                if name in arrays or (name in self.arrays and name not in gone and name != key):
-                    raise ValueError(messages.bad_file(self.path, f"it has {name!r} already"))
-                arrays[name] = self.native(new) if isinstance(new, Stored) else new
+            if key in starts:
+                for name, new in starts[key].items():
+                    arrays[name] = self.native(new) if isinstance(new, Stored) else new
+            elif key not in gone:
+                arrays[key] = array
         with replacing(out) as temporary:
             self.write(arrays, temporary)

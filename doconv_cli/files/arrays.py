@@ -7,6 +7,7 @@ from collections.abc import Mapping
 from typing import Protocol
 
 from doconv_cli.files.layers import Array
+from doconv_core import file_messages as messages
 
 Shape = tuple[int, ...]
 Keys = dict[str, str]
@@ -46,6 +47,9 @@ def by_layer(file: Arrays) -> dict[str, Keys]:
 
     Returns:
         Prefix, i.e. a layer's name with the separator behind it, to its keys.
+
+    Raises:
+        ValueError: a layer has an array under two keys.
     """
     pattern = re.compile(rf"(?P<prefix>(?:.*[{file.separators}])?)(?P<array>{_NAMES})")
     found: dict[str, Keys] = {}
@@ -56,5 +60,6 @@ def by_layer(file: Arrays) -> dict[str, Keys]:
         array = match["array"] or "weight"
         if array in {"W", "D", "W_extra"} and len(shape) != 3:
             continue  # of some other kind of layer
-        found.setdefault(match["prefix"], {})[array] = key
+        if found.setdefault(match["prefix"], {}).setdefault(array, key) != key:
+            raise ValueError(messages.array_twice(match["prefix"][:-1], array))
     return found

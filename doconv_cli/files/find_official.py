@@ -6,7 +6,8 @@ import math
 from collections.abc import Mapping
 
 from doconv_cli.files.arrays import Arrays, Keys
-from doconv_cli.files.hints import Hints, KernelSize, UsageError
+from doconv_cli.files.errors import UsageError
+from doconv_cli.files.hints import Hints, KernelSize
 from doconv_cli.files.layers import DOLayer
 from doconv_core import DOConvSpec, official
 from doconv_core import file_messages as messages

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 from pathlib import Path
 from typing import Any
 
@@ -35,7 +36,7 @@ class GluonFile(ArrayFile):
             # What it buffers can fail to reach a full disk without an error; so read it back.
             mx.nd.load_frombuffer(read_bytes(temporary))
         except mx.MXNetError as fault:
-            raise OSError(messages.not_written()) from fault
+            raise OSError(errno.EIO, messages.not_written()) from fault
 
     def dtype(self, key: str) -> str:
         array = self.arrays[key]

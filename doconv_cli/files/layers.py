@@ -11,7 +11,7 @@ import numpy as np
 from numpy.typing import NDArray
 
 from doconv_cli.files.errors import UsageError
-from doconv_core import DOConvSpec, fold_kernel, identity
+from doconv_core import DOConvSpec, fold_kernel, identity, over_parameterize
 from doconv_core.layout import from_canonical
 from doconv_core.official import OfficialLayer
 
@@ -137,9 +137,9 @@ class DOLayer:
         zero: it computes the same.
         """
         W, D, K = self.W, self.D, self.spec.K
-        if D is not None and self.official is not None and not self.official.expressible:
-            W, D = np.zeros(W.shape), np.zeros(D.shape)
-            W[..., :K] = self.official.kernel(self.dtype)
+        if self.official is not None and not self.official.expressible:
+            free = W[..., self.spec.S - self.spec.free_columns :]  # meets a D of zero as well
+            W, D = over_parameterize(self.spec, self.official.kernel(self.dtype), free)
         arrays = {"weight": pytorch_layout(self.spec, W[..., :K])}
         if D is not None:
             arrays["D"] = D

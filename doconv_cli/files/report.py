@@ -88,21 +88,19 @@ def result(
 
 
 def _row(layer: Layer) -> dict[str, Any]:
-    now, folded = layer.parameters
-    known: dict[str, Any] = {"name": layer.name, "kind": layer.kind}
+    known: dict[str, Any] = {"name": layer.name, "kind": layer.kind, "groups": layer.groups}
     if isinstance(layer, DOLayer):
         known |= {
             "kernel_size": layer.kernel_size,
-            "groups": layer.groups,
             "W": layer.W.shape,
             "D": None if layer.D is None else layer.D.shape,
             "D_mul": layer.spec.S,
             "offset": layer.offset,
         }
     else:
-        shape = layer.shape
-        known |= {"kernel_size": shape[2:], "groups": None, "W": shape, "D": None, "D_mul": None,
-                  "offset": None}  # fmt: skip
+        known |= {"kernel_size": layer.shape[2:], "W": layer.shape}
+        known |= dict.fromkeys(("D", "D_mul", "offset"))
+    now, folded = layer.parameters
     return known | {"dtype": layer.dtype, "parameters": now, "folded_parameters": folded}
 
 

@@ -43,8 +43,10 @@ class TorchFile(_TensorFile):
 
     Read with ``weights_only=True``, so that no code in the file is run. Everything that is not a
     layer's array is kept. If there are several state dicts (``model`` and ``model_ema``, say), a
-    layer's name starts with its dict's.
+    layer's name starts with its dict's: ``model_ema/conv1``.
     """
+
+    separators = "./"
 
     def read(self, path: Path) -> dict[str, Any]:
         data = read_bytes(path)
@@ -91,7 +93,7 @@ class TorchFile(_TensorFile):
 
 def _sections(content: dict[Any, Any]) -> dict[str, dict[str, Any]]:
     """The state dicts with convolutions in a file, by the prefix of their layers' names."""
-    inner = {f"{key}.": value for key, value in content.items() if _is_state_dict(value)}
+    inner = {f"{key}/": value for key, value in content.items() if _is_state_dict(value)}
     if not inner:
         return {"": content} if _is_state_dict(content) else {}
     return inner if len(inner) > 1 else dict.fromkeys([""], *inner.values())

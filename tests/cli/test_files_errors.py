@@ -86,7 +86,11 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "official without D": (changed(THEIRS, {"stem.D": None}), "must have W and D"),
     "official without W": (changed(THEIRS, {"stem.W": None}), "must have"),
     "official of other S": (changed(THEIRS, {"stem.W": ONES(8, 3, 8)}), "fit each other"),
-    "a key that fold makes": (changed(THEIRS, {"stem.weight": ONES(1)}), "must"),
+    "both kinds of arrays": (changed(THEIRS, {"stem.weight": ONES(1)}), "must fit"),
+    "an array twice": (
+        changed(STATE, {"0.parametrizations.weight.original": ONES(4, 3, 3, 3)}),
+        "layer '0' has its weight under two keys",
+    ),
 }
 
 
@@ -165,6 +169,18 @@ def test_what_is_no_file_is_refused(tmp_path: Path) -> None:
     assert "folder does not exist" in fail(1, "fold", file, tmp_path / "missing" / "out.pt")
 
 
+def test_the_same_file_by_another_name_is_refused(tmp_path: Path) -> None:
+    file, link = save(STATE, tmp_path / "file.pt"), tmp_path / "link.pt"
+    link.symlink_to(file)
+    assert "another file than FILE" in fail(2, "fold", file, link)
+
+
+def test_a_key_that_convert_would_make_is_not_overwritten(tmp_path: Path) -> None:
+    file = save({"0.weight": ONES(4, 3, 3, 3), "0.D": ONES(4)}, tmp_path / "file.pt")
+    error = fail(1, "convert", file, tmp_path / "out.pt", "--groups", "1")
+    assert "it has another '0.D'" in error
+
+
 USAGE = {
     "unknown format": (("fold", "file.txt", "out.txt"), "must end in one of .pt"),
     "other format": (("fold", "file.pt", "out.safetensors"), "must be of the format"),
@@ -224,7 +240,7 @@ def test_a_file_that_reaches_a_real_limit_leaves_nothing(tmp_path: Path) -> None
     command = [sys.executable, "-c", code, "fold", str(file), str(tmp_path / "out.pt")]
     done = subprocess.run(command, cwd=ROOT, capture_output=True, text=True)
     assert done.returncode == 1
-    assert done.stderr.splitlines() == ["error: File too large"]
+    assert done.stderr.splitlines() == [f"error: '{tmp_path / 'out.pt'}': File too large"]
     assert [path.name for path in tmp_path.iterdir()] == ["file.pt"]
 
 

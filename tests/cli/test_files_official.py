@@ -52,8 +52,10 @@ def test_an_official_checkpoint_becomes_the_host_s(
     assert set(changed) == set(theirs._modules)
     ours = host_model()
     if command == "convert":
-        ours = doconv_torch.convert(ours, where=lambda name, layer: name != "wide")
-        ours.wide = doconv_torch.DOConv2d.from_conv(ours.wide, D_mul=9)
+        columns = {"stem": 9, "wide": 9, "pointwise": None, "depthwise": 4, "grouped": 6}
+        for name, D_mul in columns.items():
+            layer = getattr(ours, name)
+            setattr(ours, name, doconv_torch.DOConv2d.from_conv(layer, D_mul=D_mul))
     ours.load_state_dict(load(out), strict=True)
     x = torch.randn(2, 3, 12, 12, dtype=torch.float64)
     torch.testing.assert_close(ours.double()(x), theirs(x), rtol=1e-5, atol=1e-5)
@@ -66,7 +68,10 @@ def test_an_official_layer_keeps_its_D_where_it_can(tmp_path: Path) -> None:
     out = load(tmp_path / "out.pt")
     assert torch.equal(out["stem.D"], theirs["stem.D"])
     assert torch.equal(out["depthwise.D"], theirs["depthwise.D"])
-    assert not out["grouped.D"].any()  # pairs outputs with other channels' D: starts anew
+    # It pairs outputs with other channels' D, so it starts anew; the columns of W that no copy
+    # of the identity reaches stay, so that they can be trained.
+    assert not out["grouped.D"].any()
+    assert torch.equal(out["grouped.W_extra"], theirs["grouped.W"][..., 4:])
 
 
 def test_inspect_tells_official_layers(tmp_path: Path) -> None:

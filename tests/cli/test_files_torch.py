@@ -97,8 +97,8 @@ def test_several_state_dicts_are_folded_each_under_its_name(tmp_path: Path) -> N
     model, ema = trained(plain_model()), trained(plain_model())
     file = tmp_path / "file.pt"
     save({"model": model.state_dict(), "model_ema": ema.state_dict()}, file)
-    done = succeed("fold", file, tmp_path / "out.pt", "--transposed", "*.up", "--json")
-    assert {"model.stem", "model_ema.stem"} < set(done.json["folded"])
+    done = succeed("fold", file, tmp_path / "out.pt", "--transposed", "*/up", "--json")
+    assert {"model/stem", "model_ema/stem"} < set(done.json["folded"])
     out = load(tmp_path / "out.pt")
     assert_same(out["model"], doconv_torch.fold(model).state_dict())
     assert_same(out["model_ema"], doconv_torch.fold(ema).state_dict())

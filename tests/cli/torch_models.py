@@ -99,6 +99,6 @@ def official_model() -> nn.Sequential:
             wide=Official(8, 6, (1, 4), S=9),
             pointwise=Official(6, 4, (1, 1)),
             depthwise=Official(4, 4, (2, 2), groups=4),
-            grouped=Official(4, 6, (2, 2), groups=2),
+            grouped=Official(4, 6, (2, 2), groups=2, S=6),
         )
     )
