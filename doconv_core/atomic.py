@@ -28,7 +28,7 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary file, empty.
 
     Raises:
-        OSError: ``path`` is a folder or lies in none, or writing fails (a full disk); ``path``
+        OSError: ``path`` is a folder or a device, or lies in no folder, or writing fails (a full disk); ``path``
             is then as it was and the temporary file is gone.
 
     Example:
@@ -42,6 +42,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
     target = Path(os.path.realpath(path))
     if target.is_dir():
         raise IsADirectoryError(messages.is_a_folder(path))
+    if target.exists() and not target.is_file():  # /dev/null must not become a file
+        raise OSError(messages.is_no_file(path))
     if not target.parent.is_dir():
         raise FileNotFoundError(messages.no_such_folder(path))
     temporary = target.with_name(f".{secrets.token_hex(4)}{target.name[-200:]}")

@@ -22,6 +22,10 @@ def is_a_folder(path: Any) -> str:
     return f"{str(path)!r} is a folder, not a file."
 
 
+def is_no_file(path: Any) -> str:
+    return f"{str(path)!r} is a device or a pipe, not a file."
+
+
 def no_such_folder(path: Any) -> str:
     return f"cannot write {str(path)!r}: its folder does not exist."
 
