@@ -28,8 +28,8 @@ def replacing(path: str | os.PathLike[str]) -> Iterator[Path]:
         The temporary file, empty.
 
     Raises:
-        OSError: ``path`` is a folder or a device, or lies in no folder, or writing fails (a full disk); ``path``
-            is then as it was and the temporary file is gone.
+        OSError: ``path`` is a folder or a device, or lies in no folder, or writing fails (a full
+            disk); ``path`` is then as it was and the temporary file is gone.
 
     Example:
         >>> import tempfile

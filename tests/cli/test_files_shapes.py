@@ -83,3 +83,5 @@ def test_what_is_not_said_is_told_by_shapes_or_reported(spec: DOConvSpec, bias: 
     _, arrays = stored(spec, bias=bias)
     layer = only(File(arrays, {}), Hints())
     assert layer.looks_transposed or layer.spec.transposed == spec.transposed
+    if spec.in_channels != spec.out_channels and (bias or not spec.transposed):
+        assert not layer.looks_transposed
