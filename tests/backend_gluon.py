@@ -15,6 +15,7 @@ from doconv_gluon.arrays import spec_of
 from doconv_gluon.layers import LAYERS
 from tests.backends import Backend
 from tests.cases import Arrays, Case
+from tests.training import Loss
 
 nn = mx.gluon.nn
 
@@ -87,12 +88,12 @@ class GluonBackend(Backend):
             None if layer.bias is None else layer.bias.grad().asnumpy(),
         )
 
-    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
         trainer = mx.gluon.Trainer(layer.collect_params(), "sgd", {"learning_rate": lr})
         for _ in range(steps):
             with mx.autograd.record():
-                loss = (layer(ndarray(x)) * ndarray(grad_y)).sum()
-            loss.backward()
+                value = loss.term(layer(ndarray(data.x)), ndarray(data.grad_y)).sum()
+            value.backward()
             trainer.step(1)
         return layer
 

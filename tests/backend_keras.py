@@ -21,6 +21,7 @@ from doconv_tf.eligibility import HOSTS
 from tests.backends import Backend
 from tests.cases import Arrays, Case
 from tests.keras_adapter import autodiff
+from tests.training import LINEAR, Loss
 
 
 class KerasBackend(Backend):
@@ -53,7 +54,8 @@ class KerasBackend(Backend):
         return _channels_first(autodiff.forward(_function(layer), _channels_last(x)))
 
     def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
-        grad_x, by_name = _gradients(layer, x, grad_y)
+        grad_x, grads = _gradients(layer, x, grad_y, LINEAR)
+        by_name = {v.name: grad for v, grad in zip(layer.variables, grads, strict=True)}
         canonical = [
             to_canonical(layer.spec, by_name[name], layer.layout)
             for name in ("kernel", "W_extra")
@@ -66,11 +68,11 @@ class KerasBackend(Backend):
             by_name.get("bias"),
         )
 
-    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
         optimizer = keras.optimizers.SGD(lr)
         for _ in range(steps):
-            by_name = _gradients(layer, x, grad_y)[1]
-            tensors = [keras.ops.convert_to_tensor(grad) for grad in by_name.values()]
+            grads = _gradients(layer, data.x, data.grad_y, loss)[1]
+            tensors = [keras.ops.convert_to_tensor(grad) for grad in grads]
             optimizer.apply(tensors, layer.trainable_variables)
         return layer
 
@@ -134,13 +136,12 @@ def _function(layer: Any) -> Any:
 
 
 def _gradients(
-    layer: Any, x: np.ndarray, grad_y: np.ndarray
-) -> tuple[np.ndarray, dict[str, np.ndarray]]:
-    function, above = _function(layer), keras.ops.convert_to_tensor(_channels_last(grad_y))
-    grad_x, grads = autodiff.gradients(
-        layer, lambda x: keras.ops.sum(function(x) * above), _channels_last(x)
+    layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss
+) -> tuple[np.ndarray, list[np.ndarray]]:
+    function, above = _function(layer), keras.ops.convert_to_tensor(_channels_last(target))
+    return autodiff.gradients(
+        layer, lambda x: keras.ops.sum(loss.term(function(x), above)), _channels_last(x)
     )
-    return grad_x, {v.name: grad for v, grad in zip(layer.variables, grads, strict=True)}
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:

@@ -16,6 +16,7 @@ from doconv_torch.arrays import plain_spec
 from doconv_torch.layers import LAYERS
 from tests.backends import Backend
 from tests.cases import Arrays, Case
+from tests.training import Loss
 
 
 class TorchBackend(Backend):
@@ -77,11 +78,13 @@ class TorchBackend(Backend):
             None if layer.bias is None else layer.bias.grad.numpy(),
         )
 
-    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
+    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
         optimizer = torch.optim.SGD(layer.parameters(), lr)
         for _ in range(steps):
             optimizer.zero_grad()
-            (layer(torch.from_numpy(x)) * torch.from_numpy(grad_y)).sum().backward()
+            loss.term(
+                layer(torch.from_numpy(data.x)), torch.from_numpy(data.grad_y)
+            ).sum().backward()
             optimizer.step()
         return layer
 

@@ -17,6 +17,7 @@ import pytest
 from doconv_core import LayerState
 from doconv_core.oracle import Gradients
 from tests.cases import Arrays, Case
+from tests.training import Loss
 
 NAMES = ("torch", "keras", "gluon")
 
@@ -47,8 +48,8 @@ class Backend(ABC):
         """Gradients of ``(output * grad_y).sum()``; bias is None where the layer has none."""
 
     @abstractmethod
-    def train(self, layer: Any, x: np.ndarray, grad_y: np.ndarray, *, steps: int, lr: float) -> Any:
-        """``steps`` of plain SGD by the host's optimizer on ``(output * grad_y).sum()``.
+    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
+        """``steps`` of plain SGD by the host's optimizer; the targets are ``data.grad_y``.
 
         Returns the trained layer.
         """

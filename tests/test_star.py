@@ -1,7 +1,8 @@
 """One proof for all frameworks: each against one float64 oracle by feature composition.
 
-Integer data in [-3, 3] leaves no room for rounding, so results must be bitwise equal. Gaussian
-data may differ by `ULPS` float32 roundings of the sum of the terms' magnitudes, elementwise.
+Integer data in [-3, 3] leaves no room for rounding, so results must be bitwise equal, and so are
+those of any two frameworks. Gaussian data may differ by `compare.ULPS` float32 roundings of the sum
+of the terms' magnitudes, elementwise.
 """
 
 from __future__ import annotations
@@ -10,13 +11,10 @@ import numpy as np
 import pytest
 
 from doconv_core import compose_kernel, fold_kernel
-from doconv_core.oracle import Gradients
-from tests import backends
+from tests import training
 from tests.backends import Backend
-from tests.cases import CASES, Arrays, Case, arrays, ids, where
-
-EPS = float(np.finfo(np.float32).eps)
-ULPS = 16
+from tests.cases import CASES, Case, arrays, ids, where
+from tests.compare import assert_close, magnitudes, pairs
 
 K_ABOVE_1 = where(lambda case: case.spec.K > 1)  # the others are never converted
 
@@ -24,31 +22,9 @@ every_case = pytest.mark.parametrize("case", CASES, ids=ids)
 every_composition = pytest.mark.parametrize("composition", ["kernel", "feature"])
 
 
-@pytest.fixture(params=backends.names(), scope="module")
-def backend(request: pytest.FixtureRequest) -> Backend:
-    return backends.load(request.param)
-
-
 def check(backend: Backend, case: Case) -> None:
     if reason := backend.unsupported(case):
         pytest.skip(f"{backend.name}: {reason}")
-
-
-def magnitude(array: np.ndarray | None) -> np.ndarray | None:
-    return None if array is None else abs(array)
-
-
-def assert_close(actual: np.ndarray, expected: np.ndarray, terms: np.ndarray) -> None:
-    np.testing.assert_array_less(abs(actual - expected), ULPS * EPS * terms + 1e-30)
-
-
-def pairs(actual: Gradients, expected: Gradients, data: Arrays) -> dict:
-    given = {"x": data.x, "W": data.W, "D": data.D, "bias": data.bias}
-    return {
-        name: (getattr(actual, name), getattr(expected, name))
-        for name, array in given.items()
-        if array is not None
-    }
 
 
 @every_composition
@@ -84,7 +60,7 @@ def test_gaussian_data_is_within_the_stated_tolerance(
 ) -> None:
     check(backend, case)
     data = arrays(case, "gaussian")
-    sizes = Arrays(*map(magnitude, data))
+    sizes = magnitudes(data)
     layer = backend.layer(case, data, composition=composition)
     oracle = case.oracle
     assert_close(
@@ -151,18 +127,44 @@ def test_convert_leaves_the_output_and_fold_gives_the_kernel_back(
 
 
 @every_case
-def test_ten_steps_of_sgd_are_the_numpy_loop_s(backend: Backend, case: Case) -> None:
+def test_one_step_of_sgd_is_bitwise_the_numpy_loop_s_on_integers(
+    backend: Backend, case: Case
+) -> None:
     check(backend, case)
-    data, lr, steps = arrays(case, "gaussian"), 1e-3, 10
-    layer = backend.train(backend.layer(case, data), data.x, data.grad_y, steps=steps, lr=lr)
-    trained = backend.state(layer)
+    data, lr = arrays(case), 2.0**-4
+    layer = backend.layer(case, data)
+    trained = backend.state(backend.train(layer, data, training.SQUARES, steps=1, lr=lr))
+    expected = training.numpy_loop(case, data, training.SQUARES, steps=1, lr=lr)
+    for name in ("W", "D", "bias"):
+        np.testing.assert_array_equal(getattr(trained, name), getattr(expected, name), name)
 
-    W, D = data.W.astype(np.float64), None if data.D is None else data.D.astype(np.float64)
-    for _ in range(steps):
-        # The loss is linear in the output, so the oracle's gradient needs no forward pass.
-        gradient = case.oracle.gradients(data.x, W, D, data.grad_y)
-        W = W - lr * gradient.W
-        D = None if D is None else D - lr * gradient.D
-    np.testing.assert_allclose(trained.W, W, rtol=1e-4, atol=1e-5)
-    if D is not None:
-        np.testing.assert_allclose(trained.D, D, rtol=1e-4, atol=1e-5)
+
+@every_case
+def test_ten_steps_of_sgd_are_bitwise_the_numpy_loop_s_on_integers(
+    backend: Backend, case: Case
+) -> None:
+    """So that all frameworks are equal to each other after them, too."""
+    check(backend, case)
+    data, lr, steps = training.sparse_integers(case, arrays(case)), 0.5, 10
+    layer = backend.layer(case, data)
+    trained = backend.state(backend.train(layer, data, training.LINEAR, steps=steps, lr=lr))
+    expected = training.numpy_loop(case, data, training.LINEAR, steps=steps, lr=lr)
+    for name in ("W", "D", "bias"):
+        np.testing.assert_array_equal(getattr(trained, name), getattr(expected, name), name)
+
+
+@every_case
+def test_ten_steps_of_sgd_are_the_numpy_loop_s(backend: Backend, case: Case) -> None:
+    """On Gaussian data, and with a gradient that depends on the output, as in real training.
+
+    To `compare.ULPS` roundings of each array's largest number, so that any two frameworks agree
+    to twice that.
+    """
+    check(backend, case)
+    data, lr, steps = arrays(case, "gaussian"), 1e-4, 10
+    layer = backend.layer(case, data)
+    trained = backend.state(backend.train(layer, data, training.SQUARES, steps=steps, lr=lr))
+    expected = training.numpy_loop(case, data, training.SQUARES, steps=steps, lr=lr)
+    for name, array in expected._asdict().items():
+        if array is not None:
+            assert_close(getattr(trained, name), array, abs(array).max())
