@@ -1,9 +1,4 @@
-"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved.
-
-Both change a layer's class in place and add or remove variables, as Keras's own ``enable_lora``
-does to a built layer. So everything that holds the layer (a functional graph, lists, attributes,
-an optimizer's slots for its kernel) goes on holding it, and sharing and names stay.
-"""
+"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved."""
 
 from __future__ import annotations
 
@@ -23,6 +18,7 @@ from doconv_tf.base import DOConvBase
 from doconv_tf.copying import copy
 from doconv_tf.eligibility import HOSTS, convolutions, why_plain
 from doconv_tf.layers import LAYERS
+from doconv_tf.swapping import over_parameterize, restore_class
 from doconv_tf.traversal import check_keras, everything, named_layers
 
 logger = logging.getLogger("doconv")
@@ -88,7 +84,7 @@ def convert(
         chosen.append(layer)
     if chosen:
         _check_optimizers(model)
-        _over_parameterize(chosen, D_mul)
+        over_parameterize(chosen, D_mul)
         _forget_traces(model)
     logger.info(
         "convert: %d of %d convolutions over-parameterized%s",
@@ -139,7 +135,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     layers = {n: layer for n, layer in named_layers(model).items() if isinstance(layer, DOConvBase)}
     kernels = [_folded_kernel(name, layer) for name, layer in layers.items()]
     for layer, kernel in zip(layers.values(), kernels, strict=True):
-        _restore_class(layer)
+        restore_class(layer)
         HOSTS[type(layer)].W_of(layer).assign(kernel)
     if layers:
         _forget_traces(model)
@@ -158,7 +154,7 @@ def from_conv(cls: type[DOConvBase], conv: keras.layers.Layer, D_mul: int | None
         raise ValueError(messages.uninitialized(conv.name, type(conv).__name__))
     cls.read_spec(conv, D_mul)
     layer = copy(conv)
-    _over_parameterize([layer], D_mul)
+    over_parameterize([layer], D_mul)
     return layer
 
 
@@ -167,45 +163,6 @@ def _check_optimizers(model: keras.layers.Layer) -> None:
         optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
         if optimizer is not None and optimizer.built:
             raise ValueError(messages.optimizer_is_built(layer.name))
-
-
-def _over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> None:
-    """Turn host layers into DO-Conv layers, all or none."""
-    changed: list[DOConvBase] = []
-    try:
-        for layer in layers:
-            cls = HOSTS[type(layer)]
-            state = vars(layer)
-            if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
-                state["_kernel"] = state.pop(cls.kernel_name)
-            layer.__class__ = cls
-            changed.append(layer)
-            layer._tracker.unlock()
-            layer.over_parameterize_(D_mul, "kernel")
-            layer._tracker.lock()
-    except BaseException:  # an initializer of the user's own, or an interrupt
-        for layer in changed:
-            _restore_class(layer)
-        raise
-
-
-def _restore_class(layer: DOConvBase) -> None:
-    """Back to the host's class and variables; the kernel keeps its value."""
-    layer._tracker.unlock()
-    for name in ("D", "W_extra"):
-        if (variable := getattr(layer, name)) is not None:
-            # As `del layer.D` without its gc.collect(), 0.1 s for each variable.
-            layer._untrack_variable(variable)
-            super(keras.layers.Layer, layer).__delattr__(name)
-    layer._tracker.lock()
-    state = vars(layer)
-    for name in ("D", "W_extra", "D_mul", "composition", "spec"):
-        state.pop(name, None)
-    layer._kernel._autocast = True
-    host = type(layer).host
-    if not isinstance(getattr(host, "kernel", None), property):
-        state[layer.kernel_name] = state.pop("_kernel")
-    layer.__class__ = host
 
 
 def _folded_kernel(name: str, layer: DOConvBase) -> np.ndarray:

@@ -8,34 +8,45 @@ from contextlib import contextmanager
 from typing import Any
 
 import keras
-from keras.src.saving.serialization_lib import ObjectSharingScope  # as keras.Model.save uses it
+from keras.src.models.functional import Functional  # which Keras does not export
 
 from doconv_core import messages
+from doconv_tf.base import DOConvBase
+from doconv_tf.swapping import over_parameterize
 from doconv_tf.traversal import everything
+
+GRAPHS = (Functional, keras.Sequential)
 
 
 def copy(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
-    An optimizer belongs to the variables it was built for, so a copy has none. Made from the
-    config and not by ``clone_model``, which renames inputs and leaves the class of a subclassed
-    functional model.
+    An optimizer belongs to the variables it was built for, so a copy has none.
 
     Raises:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
             lambdas as activations, ...).
     """
     try:
-        with _uncompiled(model), ObjectSharingScope():
-            config = keras.saving.serialize_keras_object(model)
-        with ObjectSharingScope():  # a layer that two nested models share stays one
-            clone = keras.saving.deserialize_keras_object(
-                config, custom_objects=_custom_objects(model), safe_mode=False
-            )
+        with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)):
+            clone = _clone(model)
         _copy_values(model, clone)
     except Exception as error:
         raise ValueError(messages.cannot_copy(type(model).__name__, str(error))) from error
     return clone
+
+
+def _clone(model: Any) -> Any:
+    models = [layer for layer in everything(model) if isinstance(layer, keras.Model)]
+    if models and all(type(each) in GRAPHS for each in models):
+        return keras.models.clone_model(model, clone_function=_rebuild, recursive=True)
+    return _rebuild(model)  # clone_model would change the class of a subclassed functional model
+
+
+def _rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
+    config = keras.saving.serialize_keras_object(layer)
+    # Safe mode guards against code in a file; this config never left the process.
+    return keras.saving.deserialize_keras_object(config, safe_mode=False)
 
 
 @contextmanager
@@ -69,6 +80,12 @@ def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
 
 def _copy_values(model: Any, clone: Any) -> None:
     for ours, theirs in zip(everything(model), everything(clone), strict=True):
+        if isinstance(theirs, keras.layers.InputLayer):
+            theirs.name = ours.name  # clone_model has named it after its tensor
+        if isinstance(ours, DOConvBase) and type(theirs) is ours.host:
+            # Made by a layer of the user's own, which only knows of the plain one.
+            over_parameterize([theirs], ours.D_mul)
+            theirs.composition = ours.composition
         if type(ours) is not type(theirs) or ours.name != theirs.name:
             raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later

@@ -23,6 +23,10 @@ from tests.cases import Arrays, Case
 from tests.keras_adapter import autodiff
 from tests.training import LINEAR, Loss
 
+# jax compiles every eager operation on its own; one function in all is several times faster.
+# tests/keras_adapter/test_ways.py holds all ways of all backends to the same bits.
+HOW = "jit" if keras.backend.backend() == "jax" else "eager"
+
 
 class KerasBackend(Backend):
     name = "keras"
@@ -32,6 +36,8 @@ class KerasBackend(Backend):
             return "Keras's convolutions have no padding mode"
         if case.spec.transposed and case.spec.groups > 1:
             return "Keras's transposed convolutions have no groups"
+        if max(case.stride) > 1 and max(case.dilation) > 1:
+            return "Keras's convolutions have stride or dilation"
         return ""
 
     def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
@@ -51,10 +57,10 @@ class KerasBackend(Backend):
         return layer
 
     def forward(self, layer: Any, x: np.ndarray) -> np.ndarray:
-        return _channels_first(autodiff.forward(_function(layer), _channels_last(x)))
+        return _channels_first(autodiff.forward(_function(layer), _channels_last(x), HOW))
 
     def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
-        grad_x, grads = _gradients(layer, x, grad_y, LINEAR)
+        grad_x, grads = _pull_back(layer, grad_y, LINEAR)(_channels_last(x))
         by_name = {v.name: grad for v, grad in zip(layer.variables, grads, strict=True)}
         canonical = [
             to_canonical(layer.spec, by_name[name], layer.layout)
@@ -69,9 +75,9 @@ class KerasBackend(Backend):
         )
 
     def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
-        optimizer = keras.optimizers.SGD(lr)
+        optimizer, pull_back = keras.optimizers.SGD(lr), _pull_back(layer, data.grad_y, loss)
         for _ in range(steps):
-            grads = _gradients(layer, data.x, data.grad_y, loss)[1]
+            grads = pull_back(_channels_last(data.x))[1]
             tensors = [keras.ops.convert_to_tensor(grad) for grad in grads]
             optimizer.apply(tensors, layer.trainable_variables)
         return layer
@@ -103,7 +109,7 @@ def _host(case: Case) -> tuple[type, dict[str, Any]]:
     if spec.transposed:
         arguments |= {"filters": spec.out_channels, "output_padding": case.output_padding}
         return getattr(keras.layers, f"Conv{ndim}DTranspose"), arguments
-    if spec.groups == spec.in_channels:
+    if spec.groups == spec.in_channels and ndim < 3:  # there is no DepthwiseConv3D
         arguments["depth_multiplier"] = spec.out_channels // spec.in_channels
         return getattr(keras.layers, f"DepthwiseConv{ndim}D"), arguments
     arguments |= {"filters": spec.out_channels, "groups": spec.groups}
@@ -135,13 +141,9 @@ def _function(layer: Any) -> Any:
     return call
 
 
-def _gradients(
-    layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss
-) -> tuple[np.ndarray, list[np.ndarray]]:
+def _pull_back(layer: Any, target: np.ndarray, loss: Loss) -> autodiff.PullBack:
     function, above = _function(layer), keras.ops.convert_to_tensor(_channels_last(target))
-    return autodiff.gradients(
-        layer, lambda x: keras.ops.sum(loss.term(function(x), above)), _channels_last(x)
-    )
+    return autodiff.pull_back(layer, lambda x: keras.ops.sum(loss.term(function(x), above)), HOW)
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:

@@ -19,20 +19,27 @@ WAYS = {
 }[keras.backend.backend()]
 
 Loss = Callable[[Any], Any]  # of the input
+PullBack = Callable[[np.ndarray], tuple[np.ndarray, list[np.ndarray]]]
 
 
-def gradients(
-    layer: Any, loss: Loss, x: np.ndarray, how: str = "eager"
-) -> tuple[np.ndarray, list[np.ndarray]]:
-    """Gradients with respect to x and to each of ``layer.variables``."""
-    x_tensor = keras.ops.convert_to_tensor(x)
-    grad_x, grads = _BACKENDS[keras.backend.backend()](layer, loss, x_tensor, how)
-    return to_numpy(grad_x), [to_numpy(grad) for grad in grads]
+def pull_back(layer: Any, loss: Loss, how: str = "eager") -> PullBack:
+    """From x to the gradients with respect to x and to each of ``layer.variables``."""
+    function = _BACKENDS[keras.backend.backend()](layer, loss, how)
+
+    def gradients(x: np.ndarray) -> tuple[np.ndarray, list[np.ndarray]]:
+        grad_x, grads = function(keras.ops.convert_to_tensor(x))
+        return to_numpy(grad_x), [to_numpy(grad) for grad in grads]
+
+    return gradients
 
 
 def forward(function: Callable[[Any], Any], x: np.ndarray, how: str = "eager") -> np.ndarray:
-    x_tensor = keras.ops.convert_to_tensor(x)
-    return to_numpy(_compiled(function, how)(x_tensor))
+    return to_numpy(_compiled(function, how)(keras.ops.convert_to_tensor(x)))
+
+
+def to_numpy(tensor: Any) -> np.ndarray:
+    """Of a tensor or variable (whose own conversion warns with NumPy 2, in Keras 3.15)."""
+    return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(tensor)))
 
 
 def _compiled(function: Callable[..., Any], how: str) -> Callable[..., Any]:
@@ -47,42 +54,39 @@ def _compiled(function: Callable[..., Any], how: str) -> Callable[..., Any]:
     return tf.function(function, jit_compile=how == "jit")
 
 
-def to_numpy(tensor: Any) -> np.ndarray:
-    """Of a tensor or variable (whose own conversion warns with NumPy 2, in Keras 3.15)."""
-    return np.array(keras.ops.convert_to_numpy(keras.ops.convert_to_tensor(tensor)))
-
-
-def _tensorflow(layer: Any, loss: Loss, x: Any, how: str) -> tuple[Any, list[Any]]:
+def _tensorflow(layer: Any, loss: Loss, how: str) -> Callable[[Any], Any]:
     import tensorflow as tf
 
-    def pull_back(x: Any) -> Any:
+    def function(x: Any) -> Any:
         with tf.GradientTape() as tape:
             tape.watch(x)
             value = loss(x)
-        return tape.gradient(value, [x, *(v.value for v in layer.variables)])
+        grad_x, *grads = tape.gradient(value, [x, *(v.value for v in layer.variables)])
+        return grad_x, grads
 
-    grad_x, *grads = _compiled(pull_back, how)(x)
-    return grad_x, grads
+    return _compiled(function, how)
 
 
-def _jax(layer: Any, loss: Loss, x: Any, how: str) -> tuple[Any, list[Any]]:
+def _jax(layer: Any, loss: Loss, how: str) -> Callable[[Any], Any]:
     import jax
 
-    def stateless(values: list[Any], x: Any) -> Any:
+    def stateless(x: Any, values: list[Any]) -> Any:
         with keras.StatelessScope(zip(layer.variables, values, strict=True)):
             return loss(x)
 
-    values = [v.value for v in layer.variables]
-    grads, grad_x = _compiled(jax.grad(stateless, argnums=(0, 1)), how)(values, x)
-    return grad_x, grads
+    function = _compiled(jax.grad(stateless, argnums=(0, 1)), how)
+    return lambda x: function(x, [v.value for v in layer.variables])
 
 
-def _torch(layer: Any, loss: Loss, x: Any, how: str) -> tuple[Any, list[Any]]:
+def _torch(layer: Any, loss: Loss, how: str) -> Callable[[Any], Any]:
     import torch
 
-    x = x.detach().requires_grad_()
-    grad_x, *grads = torch.autograd.grad(loss(x), [x, *(v.value for v in layer.variables)])
-    return grad_x, grads
+    def function(x: Any) -> Any:
+        x = x.detach().requires_grad_()
+        grad_x, *grads = torch.autograd.grad(loss(x), [x, *(v.value for v in layer.variables)])
+        return grad_x, grads
+
+    return function
 
 
 _BACKENDS = {"tensorflow": _tensorflow, "jax": _jax, "torch": _torch}

@@ -96,8 +96,9 @@ class Block(keras.layers.Layer):
     def __init__(self, filters: int, **kwargs: Any) -> None:
         super().__init__(**kwargs)
         self.filters = filters
-        self.first = keras.layers.Conv2D(filters, 3, padding="same", name="conv")
-        self.rest = [keras.layers.Conv2D(filters, 3, padding="same", name="conv") for _ in range(2)]
+        self.first, *self.rest = [
+            keras.layers.Conv2D(filters, 3, padding="same", name=f"conv{i}") for i in range(3)
+        ]
 
     def build(self, input_shape: Any) -> None:
         for layer in (self.first, *self.rest):
@@ -114,7 +115,7 @@ class Block(keras.layers.Layer):
 
 
 class Subclassed(keras.Model):
-    """A model without a config of its own; its blocks' layers have the same names."""
+    """A model without a config of its own."""
 
     def __init__(self, widths: tuple[int, ...] = (4, 4)) -> None:
         super().__init__(name="subclassed")
