@@ -12,6 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
+from doconv_torch.products import compose_dense
+
 Ints = int | Sequence[int]
 
 CONVOLUTIONS: dict[int, Callable[..., Tensor]] = {1: F.conv1d, 2: F.conv2d, 3: F.conv3d}
@@ -45,6 +47,9 @@ def compose(
     Numerics: residual form, in the arrays' precision.
     """
     kernel = weight.flatten(2)
+    if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript drops this branch unread)
+        if _is_dense(weight, W_extra, groups, transposed):
+            return compose_dense(kernel, D).unflatten(2, kernel_size)
     W = kernel
     if W_extra is not None:
         W = torch.cat([kernel, W_extra], dim=2)
@@ -59,6 +64,18 @@ def compose(
         W = W.unflatten(0, [groups, -1])
         product = torch.einsum("gaks,goas->goak", D.unflatten(0, [groups, -1]), W).flatten(0, 1)
     return (kernel + product).unflatten(2, kernel_size)
+
+
+def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: bool) -> bool:
+    """Whether the case is the common one that has a fast path of its own."""
+    return (
+        groups == 1
+        and not transposed
+        and W_extra is None
+        and isinstance(weight, Tensor)  # under torch.fx it is a proxy
+        and weight.device.type == "cpu"
+        and not (torch.jit.is_tracing() or torch.compiler.is_exporting())
+    )
 
 
 def outside_autocast(device_type: str) -> AbstractContextManager[object]:

@@ -14,9 +14,11 @@ from torch import Tensor, nn
 from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, train, trained_network
 
-# torch 2.13 deprecates its older tracers; they still have users.
 pytestmark = [
+    # torch 2.13 deprecates its older tracers; they still have users.
     pytest.mark.filterwarnings("ignore:`torch.jit.[a-z_]+` is deprecated"),
+    # torch 2.13's Dynamo instantiates each autograd.Function that it traces, and torch warns of it.
+    pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated"),
 ]
 
 LAYERS = {
