@@ -7,6 +7,7 @@ from typing import Annotated
 import typer
 
 import doconv_core
+from doconv_cli import files
 from doconv_cli.cost import cost
 from doconv_cli.demo.command import demo
 
@@ -16,6 +17,7 @@ app = typer.Typer(
     no_args_is_help=True,
     add_completion=False,
     pretty_exceptions_enable=False,
+    rich_markup_mode=None,  # an error is one line, not a box
 )
 
 
@@ -36,6 +38,7 @@ def _main(
 
 app.command()(demo)
 app.command()(cost)
+files.register(app)
 
 
 def main() -> None:
