@@ -12,7 +12,8 @@ from torch.autograd import forward_ad, gradcheck, gradgradcheck
 from torch.func import functional_call, grad, jvp, vmap
 
 import doconv_torch
-from doconv_core import LayerState
+from doconv_core import LayerState, compose_kernel, compose_kernel_gradients
+from doconv_core.layout import to_canonical
 from doconv_torch import DOConv2d, DOConvTranspose2d
 from doconv_torch.layers import LAYERS
 from tests.cases import CASES, Case, arrays, ids
@@ -74,6 +75,40 @@ def test_first_and_second_derivatives(case: Case, composition: str) -> None:
     # fast_mode holds one random projection of the Jacobian against finite differences.
     assert gradcheck(function, (x, *values), fast_mode=True, check_forward_ad=True)
     assert gradgradcheck(function, (x, *values), fast_mode=True)
+
+
+# Sizes that any blocking of the work splits in several parts, the last one smaller.
+LARGE = {
+    "conv": lambda: DOConv2d(250, 509, 3),
+    "free-columns": lambda: DOConv2d(250, 251, 3, D_mul=14),
+    "grouped": lambda: DOConv2d(256, 514, 3, groups=2),
+    "depthwise": lambda: DOConv2d(2053, 2053, 5, groups=2053),
+    "transposed": lambda: DOConvTranspose2d(253, 255, 3),
+    "channels_last": lambda: DOConv2d(250, 509, 3).to(memory_format=torch.channels_last),
+}
+
+
+@pytest.mark.parametrize("build", LARGE.values(), ids=LARGE.keys())
+def test_a_large_layer_composes_and_pulls_back_what_the_core_does(build: Any) -> None:
+    torch.manual_seed(0)
+    layer = train(build())
+    spec, (state,) = layer.spec, doconv_torch.get_state(layer).values()
+    layout = "IOk" if spec.transposed else "OIk"
+    W, D = state.W.astype(np.float64), state.D.astype(np.float64)
+    kernel = layer.composed_kernel()
+    grad = torch.randn_like(kernel)
+    kernel.backward(grad)
+    g = to_canonical(spec, grad.double().numpy(), layout)
+    parts = [layer.weight] if layer.W_extra is None else [layer.weight, layer.W_extra]
+    grad_W = np.concatenate([to_canonical(spec, p.grad.numpy(), layout) for p in parts], axis=2)
+    actual = [to_canonical(spec, kernel.detach().numpy(), layout), grad_W, layer.D.grad.numpy()]
+
+    expected = compose_kernel(spec, W, D), *compose_kernel_gradients(spec, W, D, g)
+    W, D, g = abs(W), abs(D), abs(g)
+    terms = compose_kernel(spec, W, D), *compose_kernel_gradients(spec, W, D, g)
+    for name, ours, exact, size in zip(["kernel", "W", "D"], actual, expected, terms, strict=True):
+        bound = ULPS * float(np.finfo(np.float32).eps) * size + 1e-30
+        np.testing.assert_array_less(abs(ours - exact), bound, err_msg=name)
 
 
 FORWARD = {
