@@ -7,7 +7,7 @@ from typing import Any
 import numpy as np
 
 import doconv_gluon
-from doconv_core import DOConvSpec, LayerState
+from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Gradients
 from doconv_gluon._compat import mx
@@ -60,8 +60,7 @@ class GluonBackend(Backend):
 
     def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
         layer = self._new(self._class(case), case, D_mul=case.spec.S, composition=composition)
-        state = LayerState(case.spec, arrays.W, arrays.D, arrays.bias)
-        doconv_gluon.set_state(layer, {"": state})
+        self.set_states(layer, {"": LayerState(case.spec, arrays.W, arrays.D, arrays.bias)})
         return layer
 
     def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
@@ -90,17 +89,22 @@ class GluonBackend(Backend):
             None if layer.bias is None else layer.bias.grad().asnumpy(),
         )
 
-    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
+    def train(
+        self, layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss, *, steps: int, lr: float
+    ) -> Any:
         trainer = mx.gluon.Trainer(layer.collect_params(), "sgd", {"learning_rate": lr})
         for _ in range(steps):
             with mx.autograd.record():
-                value = loss.term(layer(ndarray(data.x)), ndarray(data.grad_y)).sum()
+                value = loss.term(layer(ndarray(x)), ndarray(target)).sum()
             value.backward()
             trainer.step(1)
         return layer
 
-    def state(self, layer: Any) -> LayerState:
-        return doconv_gluon.get_state(layer)[""]
+    def states(self, model: Any) -> State:
+        return doconv_gluon.get_state(model)
+
+    def set_states(self, model: Any, state: State) -> None:
+        doconv_gluon.set_state(model, state)
 
     def kernel(self, layer: Any) -> np.ndarray:
         over_parameterized = hasattr(layer, "composed_kernel")
@@ -111,8 +115,14 @@ class GluonBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return layer.fold()
 
-    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
-        return doconv_gluon.convert(layer, D_mul=D_mul)
+    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
+        return doconv_gluon.convert(model, D_mul=D_mul)
+
+    def network(self, layers: list[Any]) -> Any:
+        model = nn.HybridSequential()
+        for layer in layers:
+            model.add(layer, nn.Activation("relu"))
+        return model
 
 
 class HybridizedGluonBackend(GluonBackend):

@@ -13,7 +13,7 @@ import keras
 import numpy as np
 
 import doconv_tf
-from doconv_core import DOConvSpec, LayerState
+from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Gradients
 from doconv_tf.base import DOConvBase
@@ -44,8 +44,7 @@ class KerasBackend(Backend):
         host, arguments = _host(case)
         layer = HOSTS[host](**arguments, D_mul=case.spec.S, composition=composition)
         _build(layer, case)
-        state = LayerState(case.spec, arrays.W, arrays.D, arrays.bias)
-        doconv_tf.set_state(layer, {"": state})
+        self.set_states(layer, {"": LayerState(case.spec, arrays.W, arrays.D, arrays.bias)})
         return layer
 
     def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
@@ -74,16 +73,21 @@ class KerasBackend(Backend):
             by_name.get("bias"),
         )
 
-    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
-        optimizer, pull_back = keras.optimizers.SGD(lr), _pull_back(layer, data.grad_y, loss)
+    def train(
+        self, layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss, *, steps: int, lr: float
+    ) -> Any:
+        optimizer, pull_back = keras.optimizers.SGD(lr), _pull_back(layer, target, loss)
         for _ in range(steps):
-            grads = pull_back(_channels_last(data.x))[1]
+            grads = pull_back(_channels_last(x))[1]
             tensors = [keras.ops.convert_to_tensor(grad) for grad in grads]
             optimizer.apply(tensors, layer.trainable_variables)
         return layer
 
-    def state(self, layer: Any) -> LayerState:
-        return doconv_tf.get_state(layer)[""]
+    def states(self, model: Any) -> State:
+        return doconv_tf.get_state(model)
+
+    def set_states(self, model: Any, state: State) -> None:
+        doconv_tf.set_state(model, state)
 
     def kernel(self, layer: Any) -> np.ndarray:
         spec: DOConvSpec = layer.case.spec
@@ -93,8 +97,16 @@ class KerasBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return _keep_case(layer, layer.fold())
 
-    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
-        return _keep_case(layer, doconv_tf.convert(layer, D_mul=D_mul))
+    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
+        return _keep_case(model, doconv_tf.convert(model, D_mul=D_mul))
+
+    def network(self, layers: list[Any]) -> Any:
+        channels = layers[0].case.spec.in_channels
+        model = keras.Sequential([keras.Input((*(None,) * layers[0].case.ndim, channels))])
+        for layer in layers:
+            model.add(layer)
+            model.add(keras.layers.ReLU())
+        return model
 
 
 def _host(case: Case) -> tuple[type, dict[str, Any]]:
@@ -125,12 +137,14 @@ def _build(layer: Any, case: Case) -> None:
 
 
 def _keep_case(layer: Any, other: Any) -> Any:
-    other.case = layer.case
+    other.case = getattr(layer, "case", None)  # a network has none
     return other
 
 
 def _function(layer: Any) -> Any:
-    case: Case = layer.case
+    case: Case | None = getattr(layer, "case", None)
+    if case is None:
+        return layer
     crop = (slice(None), *(slice(p, -p or None) for p in case.padding))
 
     def call(x: Any) -> Any:

@@ -9,7 +9,7 @@ import torch
 from torch import nn
 
 import doconv_torch
-from doconv_core import LayerState
+from doconv_core import LayerState, State
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Gradients
 from doconv_torch.arrays import plain_spec
@@ -47,8 +47,7 @@ class TorchBackend(Backend):
 
     def layer(self, case: Case, arrays: Arrays, *, composition: str = "kernel") -> Any:
         layer = self._new(self._class(case), case, D_mul=case.spec.S, composition=composition)
-        state = LayerState(case.spec, arrays.W, arrays.D, arrays.bias)
-        doconv_torch.set_state(layer, {"": state})
+        self.set_states(layer, {"": LayerState(case.spec, arrays.W, arrays.D, arrays.bias)})
         return layer
 
     def plain(self, case: Case, kernel: np.ndarray, bias: np.ndarray | None) -> Any:
@@ -78,18 +77,21 @@ class TorchBackend(Backend):
             None if layer.bias is None else layer.bias.grad.numpy(),
         )
 
-    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
+    def train(
+        self, layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss, *, steps: int, lr: float
+    ) -> Any:
         optimizer = torch.optim.SGD(layer.parameters(), lr)
         for _ in range(steps):
             optimizer.zero_grad()
-            loss.term(
-                layer(torch.from_numpy(data.x)), torch.from_numpy(data.grad_y)
-            ).sum().backward()
+            loss.term(layer(torch.from_numpy(x)), torch.from_numpy(target)).sum().backward()
             optimizer.step()
         return layer
 
-    def state(self, layer: Any) -> LayerState:
-        return doconv_torch.get_state(layer)[""]
+    def states(self, model: Any) -> State:
+        return doconv_torch.get_state(model)
+
+    def set_states(self, model: Any, state: State) -> None:
+        doconv_torch.set_state(model, state)
 
     def kernel(self, layer: Any) -> np.ndarray:
         over_parameterized = hasattr(layer, "composed_kernel")
@@ -99,8 +101,11 @@ class TorchBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return layer.fold()
 
-    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
-        return doconv_torch.convert(layer, D_mul=D_mul)
+    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
+        return doconv_torch.convert(model, D_mul=D_mul)
+
+    def network(self, layers: list[Any]) -> Any:
+        return nn.Sequential(*(nn.Sequential(layer, nn.ReLU()) for layer in layers))
 
 
 def _layout(layer: Any) -> str:

@@ -14,7 +14,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import LayerState
+from doconv_core import LayerState, State
 from doconv_core.oracle import Gradients
 from tests.cases import Arrays, Case
 from tests.training import Loss
@@ -41,22 +41,32 @@ class Backend(ABC):
 
     @abstractmethod
     def forward(self, layer: Any, x: np.ndarray) -> np.ndarray:
-        """The output (B, O, *out) for (B, I, *in), of a DO-Conv or plain layer."""
+        """The output (B, O, *out) for (B, I, *in), of a layer or network."""
 
     @abstractmethod
     def gradients(self, layer: Any, x: np.ndarray, grad_y: np.ndarray) -> Gradients:
         """Gradients of ``(output * grad_y).sum()``; bias is None where the layer has none."""
 
     @abstractmethod
-    def train(self, layer: Any, data: Arrays, loss: Loss, *, steps: int, lr: float) -> Any:
-        """``steps`` of plain SGD by the host's optimizer; the targets are ``data.grad_y``.
+    def train(
+        self, layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss, *, steps: int, lr: float
+    ) -> Any:
+        """``steps`` of plain SGD by the host's optimizer, on the loss summed over the outputs.
 
-        Returns the trained layer.
+        Returns the trained layer, or network.
         """
 
     @abstractmethod
+    def states(self, model: Any) -> State:
+        """What ``get_state`` reads from a layer or network."""
+
+    @abstractmethod
+    def set_states(self, model: Any, state: State) -> None:
+        """``set_state``."""
+
     def state(self, layer: Any) -> LayerState:
-        """What ``get_state`` reads from the layer."""
+        """What ``get_state`` reads from a single layer."""
+        return self.states(layer)[""]
 
     @abstractmethod
     def kernel(self, layer: Any) -> np.ndarray:
@@ -67,8 +77,12 @@ class Backend(ABC):
         """The plain layer that ``layer.fold()`` gives."""
 
     @abstractmethod
-    def convert(self, layer: Any, *, D_mul: int | None = None) -> Any:
-        """The DO-Conv layer that ``convert`` gives for a plain one."""
+    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
+        """What ``convert`` gives for a plain layer or network."""
+
+    @abstractmethod
+    def network(self, layers: list[Any]) -> Any:
+        """The host's chain of layers, as :meth:`plain` makes them, with a ReLU after each."""
 
 
 def names() -> tuple[str, ...]:

@@ -77,7 +77,7 @@ def arrays(case: Case, kind: str = "integer", *, batch: int = 2, seed: int = 0) 
     return Arrays(x, W, D, bias, grad_y)
 
 
-def _case(
+def case(
     id: str, channels: Ints, kernel_size: Ints, size: Ints, *, groups: int = 1,
     D_mul: int | None = None, transposed: bool = False, stride: Any = 1, padding: Any = 0,
     dilation: Any = 1, output_padding: Any = 0, padding_mode: str = "zeros", bias: bool = True,
@@ -92,46 +92,46 @@ def _case(
 
 CASES = [
     # the three groupings
-    _case("conv", (4, 6), (3, 3), (6, 7), padding=1),
-    _case("grouped", (4, 6), (3, 3), (6, 7), groups=2, padding=1),
-    _case("depthwise", (4, 4), (3, 3), (6, 7), groups=4, padding=1),
-    _case("depthwise-multiplier", (4, 8), (3, 3), (6, 7), groups=4, padding=1),
+    case("conv", (4, 6), (3, 3), (6, 7), padding=1),
+    case("grouped", (4, 6), (3, 3), (6, 7), groups=2, padding=1),
+    case("depthwise", (4, 4), (3, 3), (6, 7), groups=4, padding=1),
+    case("depthwise-multiplier", (4, 8), (3, 3), (6, 7), groups=4, padding=1),
     # kernels
-    _case("rectangular", (3, 5), (1, 4), (5, 8)),
-    _case("even", (3, 5), (2, 2), (5, 6)),
-    _case("pointwise", (4, 6), (1, 1), (5, 5)),
-    _case("pointwise-grouped", (4, 6), (1, 1), (5, 5), groups=2),
+    case("rectangular", (3, 5), (1, 4), (5, 8)),
+    case("even", (3, 5), (2, 2), (5, 6)),
+    case("pointwise", (4, 6), (1, 1), (5, 5)),
+    case("pointwise-grouped", (4, 6), (1, 1), (5, 5), groups=2),
     # more columns than kernel elements
-    _case("copies", (4, 6), (2, 2), (5, 6), D_mul=8),
-    _case("free-columns", (4, 6), (3, 3), (6, 6), D_mul=14),
-    _case("free-columns-grouped", (4, 6), (2, 3), (6, 6), groups=2, D_mul=15),
-    _case("free-columns-depthwise", (3, 6), (2, 2), (5, 5), groups=3, D_mul=7),
+    case("copies", (4, 6), (2, 2), (5, 6), D_mul=8),
+    case("free-columns", (4, 6), (3, 3), (6, 6), D_mul=14),
+    case("free-columns-grouped", (4, 6), (2, 3), (6, 6), groups=2, D_mul=15),
+    case("free-columns-depthwise", (3, 6), (2, 2), (5, 5), groups=3, D_mul=7),
     # geometry
-    _case("stride", (4, 6), (3, 3), (9, 8), stride=(2, 3), padding=(1, 0)),
-    _case("dilation", (4, 6), (3, 3), (9, 8), dilation=(2, 1), padding=(2, 1)),
-    _case("stride-grouped", (4, 6), (3, 2), (9, 8), groups=2, stride=2, padding=(0, 1)),
-    _case("no-bias", (4, 6), (3, 3), (6, 7), bias=False),
+    case("stride", (4, 6), (3, 3), (9, 8), stride=(2, 3), padding=(1, 0)),
+    case("dilation", (4, 6), (3, 3), (9, 8), dilation=(2, 1), padding=(2, 1)),
+    case("stride-grouped", (4, 6), (3, 2), (9, 8), groups=2, stride=2, padding=(0, 1)),
+    case("no-bias", (4, 6), (3, 3), (6, 7), bias=False),
     # padding modes
-    _case("reflect", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="reflect"),
-    _case("replicate", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="replicate"),
-    _case("circular", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="circular", groups=2),
+    case("reflect", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="reflect"),
+    case("replicate", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="replicate"),
+    case("circular", (4, 6), (3, 3), (6, 7), padding=(2, 1), padding_mode="circular", groups=2),
     # other numbers of dimensions
-    _case("1d", (4, 6), (3,), (9,), stride=(2,), padding=1),
-    _case("1d-grouped", (4, 6), (4,), (9,), groups=2, dilation=2, D_mul=6),
-    _case("1d-depthwise", (4, 4), (5,), (9,), groups=4, padding=2),
-    _case("3d", (2, 4), (2, 3, 2), (4, 5, 4), padding=(1, 0, 1)),
-    _case("3d-grouped", (4, 4), (3, 2, 2), (4, 5, 4), groups=2, stride=(1, 2, 1)),
+    case("1d", (4, 6), (3,), (9,), stride=(2,), padding=1),
+    case("1d-grouped", (4, 6), (4,), (9,), groups=2, dilation=2, D_mul=6),
+    case("1d-depthwise", (4, 4), (5,), (9,), groups=4, padding=2),
+    case("3d", (2, 4), (2, 3, 2), (4, 5, 4), padding=(1, 0, 1)),
+    case("3d-grouped", (4, 4), (3, 2, 2), (4, 5, 4), groups=2, stride=(1, 2, 1)),
     # transposed
-    _case("transposed", (4, 6), (3, 3), (5, 4), transposed=True),
-    _case("transposed-stride", (4, 6), (3, 2), (5, 4), transposed=True, stride=(2, 3),
+    case("transposed", (4, 6), (3, 3), (5, 4), transposed=True),
+    case("transposed-stride", (4, 6), (3, 2), (5, 4), transposed=True, stride=(2, 3),
           padding=(1, 0), output_padding=(1, 2)),
-    _case("transposed-dilation", (4, 6), (2, 3), (5, 4), transposed=True, dilation=2, padding=1),
-    _case("transposed-grouped", (4, 6), (3, 3), (5, 4), groups=2, transposed=True, stride=2),
-    _case("transposed-depthwise", (4, 8), (3, 3), (5, 4), groups=4, transposed=True, padding=1),
-    _case("transposed-free-columns", (4, 6), (2, 2), (5, 4), D_mul=7, transposed=True, stride=2),
-    _case("transposed-1d", (4, 6), (4,), (6,), transposed=True, stride=2, padding=1),
-    _case("transposed-3d", (2, 4), (2, 2, 2), (3, 3, 2), transposed=True, stride=2),
-    _case("transposed-no-bias", (4, 6), (3, 3), (5, 4), transposed=True, bias=False),
+    case("transposed-dilation", (4, 6), (2, 3), (5, 4), transposed=True, dilation=2, padding=1),
+    case("transposed-grouped", (4, 6), (3, 3), (5, 4), groups=2, transposed=True, stride=2),
+    case("transposed-depthwise", (4, 8), (3, 3), (5, 4), groups=4, transposed=True, padding=1),
+    case("transposed-free-columns", (4, 6), (2, 2), (5, 4), D_mul=7, transposed=True, stride=2),
+    case("transposed-1d", (4, 6), (4,), (6,), transposed=True, stride=2, padding=1),
+    case("transposed-3d", (2, 4), (2, 2, 2), (3, 3, 2), transposed=True, stride=2),
+    case("transposed-no-bias", (4, 6), (3, 3), (5, 4), transposed=True, bias=False),
 ]  # fmt: skip
 
 

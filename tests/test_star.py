@@ -133,7 +133,9 @@ def test_one_step_of_sgd_is_bitwise_the_numpy_loop_s_on_integers(
     check(backend, case)
     data, lr = arrays(case), 2.0**-4
     layer = backend.layer(case, data)
-    trained = backend.state(backend.train(layer, data, training.SQUARES, steps=1, lr=lr))
+    trained = backend.state(
+        backend.train(layer, data.x, data.grad_y, training.SQUARES, steps=1, lr=lr)
+    )
     expected = training.numpy_loop(case, data, training.SQUARES, steps=1, lr=lr)
     for name in ("W", "D", "bias"):
         np.testing.assert_array_equal(getattr(trained, name), getattr(expected, name), name)
@@ -147,7 +149,9 @@ def test_ten_steps_of_sgd_are_bitwise_the_numpy_loop_s_on_integers(
     check(backend, case)
     data, lr, steps = training.sparse_integers(case, arrays(case)), 0.5, 10
     layer = backend.layer(case, data)
-    trained = backend.state(backend.train(layer, data, training.LINEAR, steps=steps, lr=lr))
+    trained = backend.state(
+        backend.train(layer, data.x, data.grad_y, training.LINEAR, steps=steps, lr=lr)
+    )
     expected = training.numpy_loop(case, data, training.LINEAR, steps=steps, lr=lr)
     for name in ("W", "D", "bias"):
         np.testing.assert_array_equal(getattr(trained, name), getattr(expected, name), name)
@@ -163,7 +167,9 @@ def test_ten_steps_of_sgd_are_the_numpy_loop_s(backend: Backend, case: Case) -> 
     check(backend, case)
     data, lr, steps = arrays(case, "gaussian"), 1e-4, 10
     layer = backend.layer(case, data)
-    trained = backend.state(backend.train(layer, data, training.SQUARES, steps=steps, lr=lr))
+    trained = backend.state(
+        backend.train(layer, data.x, data.grad_y, training.SQUARES, steps=steps, lr=lr)
+    )
     expected = training.numpy_loop(case, data, training.SQUARES, steps=steps, lr=lr)
     for name, array in expected._asdict().items():
         if array is not None:
