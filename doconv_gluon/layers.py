@@ -94,8 +94,9 @@ class DOConvNd(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
         """
         if self.D is None:
             return self.weight.data(ctx)
-        W_extra = None if self.W_extra is None else self.W_extra.data(ctx)
-        return self._compose(mx.nd, self.weight.data(ctx), self.D.data(ctx), W_extra)
+        parameters = (self.weight, self.D, self.W_extra)
+        arrays = [None if p is None else _as_classic(p.data(ctx)) for p in parameters]
+        return _as_host(self._compose(mx.nd, *arrays))
 
     def hybrid_forward(
         self, F: Any, x: Any, weight: Any, bias: Any = None, D: Any = None, W_extra: Any = None
@@ -103,11 +104,13 @@ class DOConvNd(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
         """The host's forward with the composed kernel for its weight."""
         if D is None:
             return super().hybrid_forward(F, x, weight, bias)
+        x, weight, bias, D, W_extra = map(_as_classic, (x, weight, bias, D, W_extra))
         if self.composition == "feature":
             y = self._feature_forward(F, x, weight, bias, D, W_extra)
         else:
             kernel = self._compose(F, weight, D, W_extra)
             y = self._convolve(F, [x, kernel, bias], self._kwargs)
+        y = _as_host(y)
         return y if self.act is None else self.act(y)
 
     def _convolve(self, F: Any, inputs: list[Any], arguments: dict[str, Any]) -> Any:
@@ -170,6 +173,15 @@ class DOConvNd(mx.gluon.HybridBlock):  # type: ignore[misc, name-defined]
         from doconv_gluon.conversion import fold
 
         return fold(self)
+
+
+def _as_classic(array: Any) -> Any:
+    # After mx.npx.set_np(), arrays and symbols are MXNet's imitation of NumPy's.
+    return None if array is None else array.as_nd_ndarray()
+
+
+def _as_host(array: Any) -> Any:
+    return array.as_np_ndarray() if mx.util.is_np_array() else array
 
 
 def _checked_columns(
