@@ -241,3 +241,17 @@ def feature_needs_in_channels() -> str:
 
 def cannot_read(layer: str, reason: str) -> str:
     return f"cannot read the arrays of {_quoted(layer)}: {reason}."
+
+NO_CLOSURE = (
+    "an optimizer that calls a closure within step() computes gradients in between, when the "
+    "network holds W in place of its kernels. Call backward() before step(), or convert() the "
+    "model to DO-Conv layers instead."
+)
+
+
+def other_state(received: Any, expected: Any) -> str:
+    return error(
+        f"the state must have these layers and shapes: {expected}",
+        {"state": received},
+        "Over-parameterize the same layers first.",
+    )

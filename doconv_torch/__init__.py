@@ -8,6 +8,7 @@ Example:
     >>> deployed = fold(trainable)  # torch.nn.Conv2d again, with the same state keys
 """
 
+from doconv_torch.at_optimizer import OptimizerDOConv
 from doconv_torch.checkpoint import get_state, set_state
 from doconv_torch.conversion import convert, fold
 from doconv_torch.layers import (
@@ -18,6 +19,7 @@ from doconv_torch.layers import (
     DOConvTranspose2d,
     DOConvTranspose3d,
 )
+from doconv_torch.official import load_official
 from doconv_torch.summary import summary
 
 __all__ = [
@@ -27,9 +29,11 @@ __all__ = [
     "DOConvTranspose1d",
     "DOConvTranspose2d",
     "DOConvTranspose3d",
+    "OptimizerDOConv",
     "convert",
     "fold",
     "get_state",
+    "load_official",
     "set_state",
     "summary",
 ]

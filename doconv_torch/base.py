@@ -146,6 +146,15 @@ class DOConvNd(_ConvNd):
             ', composition="feature"' if self.composition == "feature" else ""
         )
 
+    def _save_to_state_dict(
+        self, destination: dict[str, Any], prefix: str, keep_vars: bool
+    ) -> None:
+        super()._save_to_state_dict(destination, prefix, keep_vars)
+        # Where I = O, shapes do not tell a transposed layer from an ordinary one; this lets
+        # `doconv fold` work on the file alone. torch keeps it beside the entries, not among them.
+        metadata = getattr(destination, "_metadata", {})
+        metadata.setdefault(prefix[:-1], {})["transposed"] = self.transposed
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:

@@ -12,7 +12,8 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor
 
-from doconv_torch.products import compose_dense
+from doconv_core import DOConvSpec
+from doconv_torch import products
 
 Ints = int | Sequence[int]
 
@@ -49,7 +50,7 @@ def compose(
     kernel = weight.flatten(2)
     if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript drops this branch unread)
         if _is_dense(weight, W_extra, groups, transposed):
-            return compose_dense(kernel, D).unflatten(2, kernel_size)
+            return products.compose_dense(kernel, D).unflatten(2, kernel_size)
     W = kernel
     if W_extra is not None:
         W = torch.cat([kernel, W_extra], dim=2)
@@ -64,6 +65,34 @@ def compose(
         W = W.unflatten(0, [groups, -1])
         product = torch.einsum("gaks,goas->goak", D.unflatten(0, [groups, -1]), W).flatten(0, 1)
     return (kernel + product).unflatten(2, kernel_size)
+
+
+@torch.no_grad()
+def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> None:
+    """Write the kernel of W = ``weight`` (S = K) and D to ``kernel``, in place."""
+    if _is_dense(weight, None, spec.groups, spec.transposed) and weight.is_contiguous():
+        products.compose_into(kernel.flatten(2), weight.flatten(2), D)
+    else:
+        kernel.copy_(_compose(weight, D, spec))
+
+
+def pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
+    """Turn a kernel's gradient into W's, in place, and return D's, (I, K, K)."""
+    whole = all(array.is_contiguous() for array in (grad, weight))
+    if _is_dense(weight, None, spec.groups, spec.transposed) and whole:
+        grad_D, flat = torch.zeros_like(D), grad.flatten(2)
+        products.pull_back(flat, weight.flatten(2), D, flat, grad_D)
+        return grad_D
+    with torch.enable_grad():
+        factors = weight.detach().requires_grad_(), D.detach().requires_grad_()
+        grad_W, grad_D = torch.autograd.grad(_compose(*factors, spec), factors, grad)
+    grad.copy_(grad_W)
+    return grad_D
+
+
+def _compose(weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
+    sizes = list(spec.kernel_size)
+    return compose(weight, D, None, spec.groups, spec.transposed, sizes, spec.S)
 
 
 def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: bool) -> bool:

@@ -11,7 +11,7 @@ import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
 
-from doconv_torch import DOConv2d, convert, fold
+from doconv_torch import DOConv2d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, network, train, trained_network
 
 
@@ -140,3 +140,12 @@ def test_safetensors(verb: Any, D_mul: int | None, tmp_path: Path) -> None:
     twin = verb(convert(network(4), D_mul=D_mul)).eval()
     twin.load_state_dict(load_file(tmp_path / "model.safetensors"))
     assert torch.equal(twin(images()), model(images()))
+
+
+def test_a_state_records_which_layers_are_transposed(tmp_path: Path) -> None:
+    """Their shapes alone do not tell where I = O, and `doconv fold` has the file alone."""
+    model = nn.Sequential(DOConv2d(4, 4, 3), DOConvTranspose2d(4, 4, 3))
+    torch.save(model.state_dict(), tmp_path / "model.pt")
+    recorded = torch.load(tmp_path / "model.pt", weights_only=True)._metadata
+    assert [recorded[name]["transposed"] for name in ("0", "1")] == [False, True]
+    model.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True), strict=True)
