@@ -109,5 +109,37 @@ def official_not_expressible(layer: str, groups: int | None) -> str:
         f"{named(layer)} of an official PyTorch checkpoint pairs outputs with the D of other "
         "channels than its own, which no DO-Conv layer does",
         {"groups": groups},
-        "Its kernel is known: import it folded.",
+        "Its kernel is known: import it folded, into a plain convolution.",
+    )
+
+
+def official_names(missing: list[str], unexpected: list[str]) -> str:
+    return error(
+        "the official checkpoint's layers must be the model's over-parameterized ones",
+        {"missing": missing, "unexpected": unexpected},
+        "Rename its keys; convert() those layers only, by where=; or load it into the plain "
+        "model, which takes every layer's kernel.",
+    )
+
+
+def official_misfit(layer: str, received: dict[str, Any], spec: Any, bias: bool) -> str:
+    return error(
+        f"{named(layer)} of an official checkpoint must fit the model's",
+        {**received, "model": spec, "model_bias": bias},
+    )
+
+
+def official_others(source: str, keys: list[str]) -> str:
+    return error(
+        f"of another framework's checkpoint ({source!r}) only DO-Conv layers can be loaded",
+        {"others": keys},
+        "Leave these out and load them in your own way.",
+    )
+
+
+def official_variables(missing: list[str], unexpected: list[str]) -> str:
+    return error(
+        "the other variables of an official checkpoint must be the model's",
+        {"missing": missing, "unexpected": unexpected},
+        "Rename its keys, or leave out what the model lacks.",
     )

@@ -23,6 +23,7 @@ from doconv_gluon.layers import (
     DOConv3D,
     DOConv3DTranspose,
 )
+from doconv_gluon.official import load_official
 from doconv_gluon.summary import summary
 
 __all__ = [
@@ -35,6 +36,7 @@ __all__ = [
     "convert",
     "fold",
     "get_state",
+    "load_official",
     "set_state",
     "summary",
 ]

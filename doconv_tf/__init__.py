@@ -27,6 +27,7 @@ from doconv_tf.layers import (
     DOSeparableConv1D,
     DOSeparableConv2D,
 )
+from doconv_tf.official import load_official
 from doconv_tf.summary import summary
 
 __all__ = [
@@ -43,6 +44,7 @@ __all__ = [
     "convert",
     "fold",
     "get_state",
+    "load_official",
     "set_state",
     "summary",
 ]

@@ -144,7 +144,7 @@ def _keep_case(layer: Any, other: Any) -> Any:
 def _function(layer: Any) -> Any:
     case: Case | None = getattr(layer, "case", None)
     if case is None:
-        return layer
+        return lambda x: layer(x)  # a new function each time: jax.jit keeps what it traced
     crop = (slice(None), *(slice(p, -p or None) for p in case.padding))
 
     def call(x: Any) -> Any:
