@@ -118,6 +118,9 @@ class GluonBackend(Backend):
     def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
         return doconv_gluon.convert(model, D_mul=D_mul)
 
+    def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
+        doconv_gluon.load_official(model, checkpoint, source=source)
+
     def network(self, layers: list[Any]) -> Any:
         model = nn.HybridSequential()
         for layer in layers:

@@ -100,6 +100,9 @@ class KerasBackend(Backend):
     def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
         return _keep_case(model, doconv_tf.convert(model, D_mul=D_mul))
 
+    def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
+        doconv_tf.load_official(model, checkpoint, source=source)
+
     def network(self, layers: list[Any]) -> Any:
         channels = layers[0].case.spec.in_channels
         model = keras.Sequential([keras.Input((*(None,) * layers[0].case.ndim, channels))])

@@ -104,6 +104,9 @@ class TorchBackend(Backend):
     def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
         return doconv_torch.convert(model, D_mul=D_mul)
 
+    def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
+        doconv_torch.load_official(model, checkpoint, source=source)
+
     def network(self, layers: list[Any]) -> Any:
         return nn.Sequential(*(nn.Sequential(layer, nn.ReLU()) for layer in layers))
 

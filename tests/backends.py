@@ -81,6 +81,10 @@ class Backend(ABC):
         """What ``convert`` gives for a plain layer or network."""
 
     @abstractmethod
+    def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
+        """``load_official``."""
+
+    @abstractmethod
     def network(self, layers: list[Any]) -> Any:
         """The host's chain of layers, as :meth:`plain` makes them, with a ReLU after each."""
 
