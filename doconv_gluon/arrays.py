@@ -98,8 +98,22 @@ def write_W(conv: Any, spec: DOConvSpec, W: NDArray[Any]) -> None:
 
 def write(parameter: Any, array: NDArray[Any]) -> None:
     """Set a parameter on every device, in its own type."""
-    # As NumPy: mx.nd.array() looks at scipy.sparse.csr, which warns from SciPy 1.8 on.
+    for data in parameter.list_data():
+        data[:] = 0  # the plain layout again, see below
     parameter.set_data(array)
+
+
+def to_plain_layout(parameter: Any) -> None:
+    """Undo what prediction did to a parameter's memory; its values stay.
+
+    In prediction mode MXNet 1.9.1 leaves a convolution's weight in oneDNN's blocked layout. From
+    that it can neither be transposed (with groups) nor be overwritten with a NumPy array; copies
+    inherit it. Filling an array brings the plain layout back.
+    """
+    for data in parameter._data or ():
+        values = data.asnumpy()
+        data[:] = 0
+        data[:] = values
 
 
 def _layout(spec: DOConvSpec) -> str:

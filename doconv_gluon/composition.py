@@ -98,7 +98,10 @@ def compose(
             kernel = kernel + F.slice_axis(extra, axis=-1, begin=start, end=start + form.K)
     if infer:
         D = _with_shape_of(F, D, _like_D(F, form, W))
+    # Parameters go through a reshape: with grad_req="add", MXNet 1.9.1 computes wrong gradients
+    # for what linalg_gemm reads itself.
     if form.transposed:
+        D = F.reshape(D, shape=(-1, form.K, form.D_mul))
         kernel = F.linalg_gemm(W, D, kernel, transpose_b=True)
     else:
         D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))

@@ -23,6 +23,7 @@ from doconv_gluon.arrays import (
     named_blocks,
     read_D,
     read_W,
+    to_plain_layout,
     write_W,
 )
 from doconv_gluon.copying import clear_cached_graphs, copy_model
@@ -212,6 +213,7 @@ def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
     for name, columns in chosen.items():
         conv = blocks[name]
         parameters = made[id(conv.weight)]
+        to_plain_layout(conv.weight)
         conv.__class__ = HOSTS[type(conv)]
         conv.over_parameterize_(columns, "kernel", parameters)
         converted.append((conv.weight, list(parameters.values())))

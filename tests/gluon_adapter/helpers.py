@@ -54,6 +54,15 @@ def network(*, known: bool = True, initialized: bool = True) -> Any:
     return net
 
 
+def shared_pair() -> Any:
+    """Two layers, one weight."""
+    net = nn.HybridSequential()
+    first = nn.Conv2D(3, 3, padding=1, in_channels=3, use_bias=False)
+    net.add(first, nn.Conv2D(3, 3, padding=1, in_channels=3, use_bias=False, params=first.params))
+    net.initialize()
+    return net
+
+
 def images(batch: int = 2, seed: int = 1) -> Any:
     rng = np.random.default_rng(seed)
     return ndarray(rng.normal(size=(batch, 3, 8, 8)).astype(np.float32))

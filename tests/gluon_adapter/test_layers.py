@@ -245,9 +245,10 @@ def test_the_host_s_summary_counts_every_parameter(capsys: pytest.CaptureFixture
     assert f"Total params: {8 * 4 * 9 + 8 + 4 * 9 * 9}" in shown
 
 
+@pytest.mark.parametrize("way", ["imperative", "hybridized", "static"])
 @pytest.mark.parametrize("composition", ["kernel", "feature"])
 @pytest.mark.parametrize("cls", [DOConv2D, DOConv2DTranspose])
-def test_gradients_add_up_where_asked_to(cls: type, composition: str) -> None:
+def test_gradients_add_up_where_asked_to(cls: type, composition: str, way: str) -> None:
     layer = cls(4, 3, in_channels=2, D_mul=10, composition=composition)
     layer.initialize()
     disturb(layer)
@@ -255,6 +256,7 @@ def test_gradients_add_up_where_asked_to(cls: type, composition: str) -> None:
     for request, times in (("write", 1), ("add", 2)):
         layer.collect_params().setattr("grad_req", request)
         layer.collect_params().zero_grad()
+        layer.hybridize(way != "imperative", static_alloc=way == "static")
         for _ in range(times):
             with mx.autograd.record():
                 y = layer(x)
@@ -263,6 +265,29 @@ def test_gradients_add_up_where_asked_to(cls: type, composition: str) -> None:
     for once, twice in zip(*gradients, strict=True):
         np.testing.assert_allclose(2 * once, twice, rtol=1e-5, atol=1e-5)
         assert once.any()
+
+
+@pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
+@pytest.mark.parametrize("frozen", ["weight", "D", "W_extra", "bias"])
+@pytest.mark.parametrize("cls", [DOConv2D, DOConv2DTranspose])
+def test_freezing_one_parameter_leaves_the_others_gradients(
+    cls: type, frozen: str, hybridized: bool
+) -> None:
+    layer = cls(4, 3, in_channels=2, D_mul=10)
+    layer.initialize()
+    disturb(layer)
+    x, gradients = mx.nd.ones((1, 2, 5, 5)), []
+    others = [name for name in ("weight", "D", "W_extra", "bias") if name != frozen]
+    for request in ("write", "null"):
+        getattr(layer, frozen).grad_req = request
+        layer.hybridize(hybridized)
+        with mx.autograd.record():
+            y = layer(x)
+        y.backward()
+        gradients.append([getattr(layer, name).grad().asnumpy() for name in others])
+    for free, alone in zip(*gradients, strict=True):
+        np.testing.assert_array_equal(free, alone)
+        assert free.any()
 
 
 # --- precision, layouts, memory ------------------------------------------------------------
@@ -314,6 +339,30 @@ def test_what_the_host_cannot_do_on_a_cpu_keeps_the_host_s_error(
             layer(mx.nd.ones(shape, dtype=dtype)).asnumpy()
         said.append(str(error.value).splitlines()[-1])
     assert said[0] == said[1]
+
+
+def test_automatic_mixed_precision_composes_in_float32_and_keeps_the_host_s_error() -> None:
+    code = """
+from doconv_gluon import DOConv2D
+from doconv_gluon._compat import mx
+from mxnet.contrib import amp
+from mxnet.contrib.amp.lists import symbol_fp16
+print("linalg_gemm" in symbol_fp16.FP32_FUNCS)
+amp.init()
+for cls in (DOConv2D.host, DOConv2D):
+    layer = cls(8, 3, in_channels=4)
+    layer.initialize()
+    try:
+        layer(mx.nd.ones((1, 4, 6, 6))).asnumpy()
+    except mx.base.MXNetError as error:
+        print(str(error).splitlines()[-1])
+layer.initialize(force_reinit=True)
+print(layer.composed_kernel().dtype.__name__)
+"""
+    composed, host, ours, dtype = in_child(code).splitlines()
+    assert (composed, dtype) == ("True", "float32")
+    assert host == ours
+    assert "FP16" in host
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,77 @@
+"""A copy of a Gluon model, which ``copy.deepcopy`` alone cannot make."""
+
+from __future__ import annotations
+
+import threading
+from typing import Any
+
+import numpy as np
+import pytest
+
+from doconv_gluon import convert
+from doconv_gluon._compat import mx
+from doconv_gluon.copying import copy_model
+from tests.gluon_adapter.helpers import images, network, nn, sgd, step, values
+
+
+@pytest.mark.parametrize("way", ["imperative", "hybridized", "static"])
+def test_a_copy_computes_the_same_and_trains_on_its_own(way: str) -> None:
+    net, x = network(), images()
+    if way != "imperative":
+        net.hybridize(static_alloc=way == "static", static_shape=way == "static")
+    trainer = sgd(net, momentum=0.9)
+    step(net, trainer, x)  # a cached graph, gradients and a Trainer, none of which copies itself
+    before = values(net)
+    copied = copy_model(net)
+    np.testing.assert_array_equal(copied(x).asnumpy(), net(x).asnumpy())
+    assert all(p._trainer is None for p in copied.collect_params().values())
+    step(copied, sgd(copied), x)
+    assert values(net) == before
+    moved = copied.collect_params()["net_conv0_weight"].data().asnumpy()
+    assert (moved != net.collect_params()["net_conv0_weight"].data().asnumpy()).any()
+    del copied
+    step(net, trainer, x)
+
+
+def test_everything_about_a_parameter_is_copied() -> None:
+    net = network(initialized=False)
+    net.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
+    weight = net[0].weight
+    weight.lr_mult, weight.wd_mult, weight.grad_req = 0.5, 0.25, "add"
+    copied = copy_model(net)[0].weight
+    assert copied.list_ctx() == [mx.cpu(0), mx.cpu(1)]
+    for name in ("name", "shape", "dtype", "lr_mult", "wd_mult", "grad_req", "init"):
+        assert getattr(copied, name) == getattr(weight, name)
+
+
+def test_parameters_that_wait_for_the_first_input_wait_in_the_copy() -> None:
+    net = network(known=False)
+    copied = copy_model(net)
+    copied(images())
+    assert net[0].weight._data is None
+    net(images())
+
+
+def test_constants_are_copied() -> None:
+    class Net(nn.HybridBlock):
+        def __init__(self) -> None:
+            super().__init__()
+            self.scale = self.params.get_constant("scale", mx.nd.full((1,), 3.0))
+
+        def hybrid_forward(self, F: Any, x: Any, scale: Any) -> Any:
+            return F.broadcast_mul(x, scale)
+
+    net = Net()
+    net.initialize()
+    copied = copy_model(net)
+    assert copied(mx.nd.ones(2)).asnumpy().tolist() == [3, 3]
+    assert copied.scale is not net.scale
+
+
+def test_a_block_that_cannot_be_copied_says_so_and_converts_in_place() -> None:
+    net = network()
+    net.lock = threading.Lock()
+    with pytest.raises(TypeError, match="cannot pickle"):
+        convert(net)
+    assert type(net[0]) is nn.Conv2D
+    assert convert(net, inplace=True) is net
