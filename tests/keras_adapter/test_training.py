@@ -23,7 +23,8 @@ from tests.keras_adapter.helpers import (
     values,
 )
 
-JIT = [False, True] if BACKEND != "torch" else [False]  # torch.compile has no place in a test
+# torch.compile has no place in a test, nor has jax operation by operation in training.
+JIT = {"tensorflow": [False, True], "jax": [True], "torch": [False]}[BACKEND]
 every_jit = pytest.mark.parametrize("jit_compile", JIT, ids=[f"jit-{jit}" for jit in JIT])
 BUILD = {"functional": small_functional, "subclassed": subclassed}
 
