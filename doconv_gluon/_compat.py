@@ -16,6 +16,7 @@ import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager
 from types import ModuleType
+from typing import Any
 
 import numpy
 
@@ -85,4 +86,4 @@ def import_gluoncv() -> ModuleType:
         return importlib.import_module("gluoncv")
 
 
-mx = import_mxnet()
+mx: Any = import_mxnet()

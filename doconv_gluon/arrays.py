@@ -60,12 +60,10 @@ def named_blocks(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
 
 def blocks_once(model: Any) -> dict[str, Any]:
     """Every block by the first path to it."""
-    seen: set[int] = set()
-    return {
-        name: block
-        for name, block in named_blocks(model)
-        if id(block) not in seen and not seen.add(id(block))  # type: ignore[func-returns-value]
-    }
+    names: dict[Any, str] = {}
+    for name, block in named_blocks(model):
+        names.setdefault(block, name)
+    return {name: block for block, name in names.items()}
 
 
 def has_values(conv: Any) -> bool:

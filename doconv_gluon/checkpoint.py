@@ -6,7 +6,7 @@ from typing import Any
 
 from doconv_core import LayerState, State, check_state, messages
 from doconv_gluon.arrays import blocks_once, has_values, read_D, read_W, write, write_W
-from doconv_gluon.layers import DOConvNd
+from doconv_gluon.base import DOConvNd
 
 
 def get_state(model: Any) -> State:
@@ -22,6 +22,7 @@ def get_state(model: Any) -> State:
         ValueError: a layer has no values yet.
 
     Example:
+        >>> from doconv_gluon import DOConv2D
         >>> layer = DOConv2D(8, 3, in_channels=3)
         >>> layer.initialize()
         >>> get_state(layer)[""].W.shape

@@ -26,6 +26,7 @@ from doconv_gluon.arrays import (
     to_plain_layout,
     write_W,
 )
+from doconv_gluon.base import DOConvNd
 from doconv_gluon.copying import clear_cached_graphs, copy_model
 from doconv_gluon.eligibility import (
     HOSTS,
@@ -35,7 +36,7 @@ from doconv_gluon.eligibility import (
     with_shared_weight,
 )
 from doconv_gluon.initialization import new_parameters
-from doconv_gluon.layers import LAYERS, DOConvNd
+from doconv_gluon.layers import LAYERS
 from doconv_gluon.trainer import New, add_parameters, warn_if_not_trained
 
 logger = logging.getLogger("doconv")
@@ -79,6 +80,7 @@ def convert(
             converted. The model is then as it was.
 
     Example:
+        >>> from mxnet.gluon import nn
         >>> net = nn.HybridSequential()
         >>> net.add(nn.Conv2D(8, 3, in_channels=3), nn.Activation("relu"))
         >>> convert(net)[0]
@@ -151,6 +153,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Numerics: the kernel is composed in float64 and rounded once to the weight's type.
 
     Example:
+        >>> from mxnet.gluon import nn
         >>> net = nn.HybridSequential()
         >>> net.add(nn.Conv2D(8, 3, in_channels=3))
         >>> net.initialize()

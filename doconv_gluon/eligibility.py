@@ -11,7 +11,8 @@ import numpy as np
 
 from doconv_core import messages
 from doconv_gluon._compat import mx
-from doconv_gluon.layers import LAYERS, DOConvNd
+from doconv_gluon.base import DOConvNd
+from doconv_gluon.layers import LAYERS
 
 HOSTS: dict[type, type[DOConvNd]] = {layer.host: layer for layer in LAYERS}
 """Every convertible class, matched exactly, with what it becomes."""

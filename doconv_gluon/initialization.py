@@ -11,7 +11,7 @@ from doconv_gluon.composition import Form
 
 
 @mx.init.register
-class ExtraColumns(mx.init.Initializer):  # type: ignore[misc, name-defined]
+class ExtraColumns(mx.init.Initializer):
     """Zeros where the identity has a copy, and the last columns drawn as the weight's are.
 
     See :func:`doconv_core.over_parameterize`. A whole kernel is drawn for these columns, so that

@@ -10,8 +10,8 @@ from typing import Any
 from doconv_gluon._compat import import_gluoncv, numpy_aliases
 from doconv_gluon.conversion import Where, convert
 
-gluoncv = import_gluoncv()
-resnetv1b = gluoncv.model_zoo.resnetv1b
+gluoncv: Any = import_gluoncv()
+resnetv1b: Any = gluoncv.model_zoo.resnetv1b
 
 # First part of a layer's name in GluonCV's networks for segmentation and detection.
 _HEADS = {"head", "auxlayer", "rpn", "class_predictor", "box_predictor"}
@@ -77,7 +77,7 @@ def plain18(**kwargs: Any) -> Any:
     return resnetv1b.ResNetV1b(PlainBlock, [2, 2, 2, 2], name_prefix="plain18_", **kwargs)
 
 
-class PlainBlock(resnetv1b.BasicBlockV1b):  # type: ignore[misc, name-defined]
+class PlainBlock(resnetv1b.BasicBlockV1b):
     """GluonCV's basic block without its shortcut."""
 
     def __init__(self, *args: Any, downsample: Any = None, **kwargs: Any) -> None:

@@ -9,8 +9,8 @@ from doconv_core import LayerCost, Summary, SummaryRow, layer_cost, messages
 from doconv_core.summary import row_costs
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import blocks_once, spec_of
+from doconv_gluon.base import DOConvNd
 from doconv_gluon.eligibility import in_symbol_block, is_convolution, why_plain
-from doconv_gluon.layers import DOConvNd
 
 Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 """Of one call of a layer: batch size, input size, output size."""
@@ -33,6 +33,7 @@ def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
         The rows; printing them gives a table.
 
     Example:
+        >>> from mxnet.gluon import nn
         >>> net = nn.HybridSequential()
         >>> net.add(nn.Conv2D(8, 3, in_channels=3), nn.Conv2D(8, 1, in_channels=8))
         >>> [row.reason for row in summary(net)]

@@ -12,7 +12,8 @@ import numpy as np
 import doconv_gluon
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import blocks_once
-from doconv_gluon.layers import LAYERS, DOConvNd
+from doconv_gluon.base import DOConvNd
+from doconv_gluon.layers import LAYERS
 from tests.backend_gluon import ndarray
 
 nn = mx.gluon.nn

@@ -8,12 +8,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_gluon import DOConv2D, DOConv2DTranspose, convert, fold
+from doconv_gluon import DOConv2D, convert, fold
 from doconv_gluon._compat import mx
 from tests.gluon_adapter.helpers import (
     CLASSES,
     IDS,
-    ConvSame,
     disturb,
     images,
     in_child,
@@ -21,7 +20,6 @@ from tests.gluon_adapter.helpers import (
     network,
     nn,
     sgd,
-    shared_pair,
     step,
     values,
 )
@@ -158,127 +156,6 @@ def test_every_attribute_that_holds_a_block_goes_on_holding_it() -> None:
         assert net._children["conv"] is net.stages[0] is net.by_name["first"] is net.conv
         x = images()
         np.testing.assert_array_equal(net(x).asnumpy(), net.conv(x).asnumpy())
-
-
-# --- sharing -------------------------------------------------------------------------------
-
-
-def test_a_block_used_twice_is_converted_once() -> None:
-    conv, net = nn.Conv2D(3, 3, padding=1, in_channels=3), nn.HybridSequential()
-    net.add(conv, nn.Activation("relu"), conv)
-    net.initialize()
-    x = images()
-    before = net(x).asnumpy()
-    copied = convert(net)
-    assert copied[0] is copied[2] is not conv
-    assert list(layers_of(copied)) == ["0"]
-    np.testing.assert_array_equal(copied(x).asnumpy(), before)
-    plain = fold(disturb(copied))
-    assert plain[0] is plain[2]
-
-
-def test_layers_that_share_a_weight_share_its_D() -> None:
-    net, x = shared_pair(), images()
-    assert net[0].weight is net[1].weight
-    converted = convert(net)
-    assert converted[0].D is converted[1].D
-    assert converted[0].weight is converted[1].weight is not net[0].weight
-    assert len(list(converted.collect_params())) == 2
-    disturb(converted)
-    plain = fold(converted)
-    assert plain[0].weight is plain[1].weight
-    np.testing.assert_allclose(plain(x).asnumpy(), converted(x).asnumpy(), rtol=1e-5, atol=1e-5)
-
-
-def test_a_weight_is_not_split_between_a_plain_layer_and_a_converted_one() -> None:
-    net = shared_pair()
-    with pytest.warns(UserWarning, match="found no convolution"):
-        assert not layers_of(convert(net, where=lambda name, layer: name == "0"))
-
-
-# --- what stays plain ----------------------------------------------------------------------
-
-
-def replaced_forward() -> Any:
-    conv = nn.Conv2D(4, 3, in_channels=3)
-    conv.hybrid_forward = lambda F, x, weight, bias: x
-    return conv
-
-
-def with_more_parameters() -> Any:
-    conv = nn.Conv2D(4, 3, in_channels=3)
-    conv.scale = conv.params.get("scale", shape=(1,))
-    return conv
-
-
-def with_a_name_of_ours() -> Any:
-    conv = nn.Conv2D(4, 3, in_channels=3)
-    conv.D_mul = 3
-    return conv
-
-
-def of_integers() -> Any:
-    conv = nn.Conv2D(4, 3, in_channels=3)
-    conv.cast("int8")
-    return conv
-
-
-def another_operator() -> Any:
-    conv = nn.Conv2D(4, 3, in_channels=3)
-    conv._op_name = "Convolution_v1"
-    return conv
-
-
-REFUSED = {
-    "subclass": (lambda: ConvSame(4, 3, in_channels=3), "a subclass may compute something else"),
-    "forward": (replaced_forward, "its forward is replaced on the instance"),
-    "parameters": (with_more_parameters, "it has parameters, buffers or submodules besides"),
-    "name": (with_a_name_of_ours, "it has an attribute of its own named D"),
-    "integers": (of_integers, "its weight is not of a real floating-point type"),
-    "operator": (another_operator, "a subclass may compute something else"),
-}
-
-
-@pytest.mark.parametrize(("make", "reason"), REFUSED.values(), ids=REFUSED)
-def test_what_cannot_be_kept_is_refused(make: Any, reason: str) -> None:
-    conv = make()
-    with pytest.raises(ValueError, match=f"cannot over-parameterize the layer.*{reason}"):
-        convert(conv)
-    net = nn.HybridSequential()
-    net.add(conv, nn.Conv2D(4, 3, in_channels=4))
-    converted = convert(net, inplace=True)
-    assert list(layers_of(converted)) == ["1"]
-    assert net[0] is conv
-
-
-@pytest.mark.parametrize("host", [nn.Conv2D, nn.Conv2DTranspose])
-def test_from_conv_takes_exactly_its_host(host: type) -> None:
-    ours = DOConv2D if host is nn.Conv2D else DOConv2DTranspose
-    conv = host(4, 3, in_channels=3)
-    assert type(ours.from_conv(conv, D_mul=11)) is ours
-    assert ours.from_conv(conv, D_mul=11).D_mul == 11
-    with pytest.raises(TypeError, match=f"`conv` must be a {host.__name__}"):
-        ours.from_conv(nn.Conv3D(4, 3, in_channels=3))
-
-
-def test_an_error_leaves_the_network_as_it_was() -> None:
-    net = network()
-    before = values(net)
-    with pytest.raises(ValueError, match="D_mul=8, kernel_size=\\(3, 3\\)"):
-        convert(net, inplace=True, D_mul=8)  # enough for the 2x2 layer only
-    assert values(net) == before
-
-
-@pytest.mark.parametrize("model", [None, [nn.Conv2D(4, 3)], "net"], ids=["None", "list", "str"])
-def test_only_blocks_are_converted_and_folded(model: Any) -> None:
-    for verb in (convert, fold):
-        with pytest.raises(TypeError, match=r"`model` must be a gluon.Block"):
-            verb(model)
-
-
-def test_nothing_to_convert_is_a_warning() -> None:
-    with pytest.warns(UserWarning, match="convert\\(\\) found no convolution"):
-        convert(nn.Conv2D(4, 1, in_channels=3))
 
 
 # --- what D is like ------------------------------------------------------------------------

@@ -1,0 +1,196 @@
+"""What the six DO-Conv layers have in common; the classes are in :mod:`doconv_gluon.layers`."""
+
+from __future__ import annotations
+
+import inspect
+from typing import Any, ClassVar
+
+import numpy as np
+
+from doconv_core import DOConvSpec, messages
+from doconv_core.spec import positive_integer, validate_composition
+from doconv_gluon._compat import mx
+from doconv_gluon.arrays import form_of, spec_of
+from doconv_gluon.composition import Form, compose, depthwise_weight, pointwise_weight
+from doconv_gluon.deconvolution import deconvolution
+from doconv_gluon.initialization import declarations
+
+
+class DOConvNd(mx.gluon.HybridBlock):
+    """What the six layers share. Precedes the host class in their method resolution order."""
+
+    host: ClassVar[type]
+    """The class of ``mxnet.gluon.nn`` that this layer converts from and folds to."""
+
+    D_mul: int
+    composition: str
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "host" in vars(cls):
+            signature = inspect.signature(cls.host)
+            *theirs, rest = signature.parameters.values()  # rest is **kwargs: prefix and params
+            ours = inspect.signature(DOConvNd.__init__).parameters
+            parameters = [*theirs, ours["D_mul"], ours["composition"], rest]
+            cls.__signature__ = signature.replace(parameters=parameters)
+
+    def __init__(
+        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
+    ) -> None:
+        # Before the host's constructor, which lets groups=0 through: MXNet then ends the process.
+        D_mul = _checked_columns(self.host, D_mul, composition, args, kwargs)
+        super().__init__(*args, **kwargs)
+        self.over_parameterize_(
+            D_mul,
+            composition,
+            {
+                name: self.params.get(name, **arguments)
+                for name, arguments in declarations(form_of(self, D_mul), self.weight).items()
+            },
+        )
+
+    def over_parameterize_(self, D_mul: int, composition: str, parameters: dict[str, Any]) -> None:
+        """Give a plain layer its D and W_extra."""
+        self.D_mul, self.composition = D_mul, composition
+        self.D, self.W_extra = parameters.get("D"), parameters.get("W_extra")
+        self.params.update({parameter.name: parameter for parameter in parameters.values()})
+
+    def restore_(self) -> None:
+        """Take them away again; what is left is an instance of the host class."""
+        for name in ("D", "W_extra"):
+            parameter = self.__dict__.pop(name)
+            if parameter is not None:
+                del self._reg_params[name], self.params._params[parameter.name]
+        del self.D_mul, self.composition
+        self.__class__ = self.host
+
+    @property
+    def form(self) -> Form:
+        """The sizes that are known before the first input."""
+        return form_of(self, self.D_mul)
+
+    @property
+    def spec(self) -> DOConvSpec:
+        """The layer's sizes, free of any framework.
+
+        Raises:
+            ValueError: the number of input channels is not known before the first input.
+        """
+        return spec_of(self, self.D_mul)
+
+    def composed_kernel(self, ctx: Any = None) -> Any:
+        """The kernel that the layer convolves with, an NDArray in the shape of ``weight``.
+
+        Args:
+            ctx: of a model on several devices, the one to compose on.
+
+        Numerics: composed in the parameters' precision, float16 ones in float32; rounded once.
+        """
+        if self.D is None:
+            return self.weight.data(ctx)
+        parameters = (self.weight, self.D, self.W_extra)
+        arrays = [None if p is None else _as_classic(p.data(ctx)) for p in parameters]
+        return _as_host(self._compose(mx.nd, *arrays))
+
+    def hybrid_forward(
+        self, F: Any, x: Any, weight: Any, bias: Any = None, D: Any = None, W_extra: Any = None
+    ) -> Any:
+        """The host's forward with the composed kernel for its weight."""
+        if D is None:
+            return super().hybrid_forward(F, x, weight, bias)
+        x, weight, bias, D, W_extra = map(_as_classic, (x, weight, bias, D, W_extra))
+        if self.composition == "feature":
+            y = self._feature_forward(F, x, weight, bias, D, W_extra)
+        else:
+            kernel = self._compose(F, weight, D, W_extra)
+            y = self._convolve(F, [x, kernel, bias], self._kwargs)
+        y = _as_host(y)
+        return y if self.act is None else self.act(y)
+
+    def _convolve(self, F: Any, inputs: list[Any], arguments: dict[str, Any]) -> Any:
+        inputs = [array for array in inputs if array is not None]
+        if self.form.transposed:
+            return deconvolution(F, inputs, arguments)
+        return F.Convolution(*inputs, **arguments, name="fwd")
+
+    def _compose(self, F: Any, weight: Any, D: Any, W_extra: Any) -> Any:
+        infer = not mx.gluon.utils.shape_is_known(self.weight.shape)
+        widen = np.dtype(self.weight.dtype) == np.float16
+        return compose(F, self.form, weight, D, W_extra, infer=infer, widen=widen)
+
+    def _feature_forward(self, F: Any, x: Any, weight: Any, bias: Any, D: Any, W_extra: Any) -> Any:
+        form, I = self.form, self.spec.in_channels
+        depthwise = {**self._kwargs, "num_filter": I * self.D_mul, "num_group": I, "no_bias": True}
+        filters = depthwise_weight(F, form, D, dtype=self.weight.dtype)
+        features = self._convolve(F, [x, filters], depthwise)
+        pointwise = {
+            "kernel": (1,) * len(form.kernel_size),
+            **{name: self._kwargs[name] for name in ("num_filter", "num_group", "no_bias")},
+            "layout": self._kwargs["layout"],
+        }
+        inputs = [features, pointwise_weight(F, form, weight, W_extra), bias]
+        return F.Convolution(*[array for array in inputs if array is not None], **pointwise)
+
+    def __repr__(self) -> str:
+        shown = f", D_mul={self.D_mul}"
+        if self.composition != "kernel":
+            shown += f", composition={self.composition!r}"
+        return super().__repr__()[:-1] + shown + ")"
+
+    @classmethod
+    def from_conv(cls, conv: Any, *, D_mul: int | None = None) -> Any:
+        """A DO-Conv layer that computes what a plain one does; the plain one stays as it is.
+
+        Args:
+            conv: a layer of exactly this class's host, e.g. ``nn.Conv2D`` for ``DOConv2D``.
+            D_mul: columns of W; None means one per kernel element.
+
+        Returns:
+            A new layer: own copies of the parameters, same names, arguments and hooks.
+
+        Raises:
+            TypeError: ``conv`` is of another class.
+            ValueError: its state cannot be kept, or D_mul < K.
+        """
+        from doconv_gluon.conversion import convert_layer
+
+        if type(conv) is not cls.host:
+            raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
+        return convert_layer(conv, D_mul)
+
+    def fold(self) -> Any:
+        """The plain layer that computes the same: new, of the host class; this one stays.
+
+        Raises:
+            ValueError: an array is not finite, or has no values yet.
+        """
+        from doconv_gluon.conversion import fold
+
+        return fold(self)
+
+
+def _as_classic(array: Any) -> Any:
+    # After mx.npx.set_np(), arrays and symbols are MXNet's imitation of NumPy's.
+    return None if array is None else array.as_nd_ndarray()
+
+
+def _as_host(array: Any) -> Any:
+    return array.as_np_ndarray() if mx.util.is_np_array() else array
+
+
+def _checked_columns(
+    host: type, D_mul: Any, composition: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> int:
+    """S, after a look at the arguments of a layer; errors of size read as in every framework."""
+    signature = inspect.signature(host)
+    given = signature.bind(*args, **kwargs)
+    given.apply_defaults()
+    arguments, ndim = given.arguments, len(signature.parameters["layout"].default) - 2
+    kernel_size = arguments["kernel_size"]
+    kernel_size = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size,) * ndim
+    groups, in_channels = positive_integer("groups", arguments["groups"]), arguments["in_channels"]
+    # Zero stands for input channels not known yet; any multiple of groups then stands for them.
+    spec = DOConvSpec(in_channels or groups, arguments["channels"], kernel_size, groups, D_mul)
+    if validate_composition(composition) == "feature" and spec.has_D and not in_channels:
+        raise ValueError(messages.feature_needs_in_channels())
+    return spec.S
