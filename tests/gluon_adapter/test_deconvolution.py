@@ -101,8 +101,8 @@ x, kernel = mx.nd.ones((1, 4, 5, 5)), mx.nd.ones((4, 8, 3, 3))
 kernel.attach_grad()
 with mx.autograd.record():
     y = mx.nd.Deconvolution(x, kernel * 1, kernel=(3, 3), num_filter=8, no_bias=True)
-y.backward()
 try:
+    y.backward()
     kernel.grad.asnumpy()
 except mx.base.MXNetError as error:
     print(error, flush=True)
