@@ -1,6 +1,7 @@
 # make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
 # make lint    ruff and mypy
+# make mutate  put mistakes in; the tests must catch each
 # make bench   the benchmarks' short preset
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
@@ -14,7 +15,7 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-oldest test-star test-modern lint bench clean
+.PHONY: demo test test-oldest test-star test-modern lint mutate bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -30,16 +31,24 @@ test-star: .venv-star/.made
 	DOCONV_BACKENDS=torch,keras,gluon KERAS_BACKEND=tensorflow \
 	    .venv-star/bin/python -m pytest --doctest-modules tests doconv_core doconv_torch $(ARGS)
 
-# NumPy 2: PyTorch, and Keras on its JAX backend.
+# NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
 test-modern: .venv-modern/.made
-	DOCONV_BACKENDS=torch KERAS_BACKEND=jax \
-	    .venv-modern/bin/python -m pytest $(ARGS)
+	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=jax .venv-modern/bin/python -m pytest $(ARGS)
+	DOCONV_BACKENDS=keras KERAS_BACKEND=torch \
+	    .venv-modern/bin/python -m pytest tests/test_star.py tests/keras_adapter $(ARGS)
+
+# Put mistakes in, one by one: named tests must catch each.
+mutate: .venv-star/.made
+	.venv-star/bin/python -m tests.mutations
 
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .
 	.venv-star/bin/ruff check .
 	.venv-star/bin/mypy --strict doconv_core
 	.venv-star/bin/mypy doconv_torch doconv_cli
+
+bench: .venv-star/.made
+	.venv-star/bin/python -m benchmarks.step_time --framework torch --preset short
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern
