@@ -1,0 +1,197 @@
+"""The mistakes that the tests must catch, each as an edit of the source; see tests/mutations.py.
+
+Every edit names text that occurs once in its file. When the source moves on, move the edit along:
+what counts is the mistake, not the line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake, in one framework.
+
+    Attributes:
+        mistake: in words.
+        framework: "core", "torch", "keras" or "gluon".
+        path: the file that is changed.
+        edits: what is replaced by what.
+        test: the test that must fail.
+    """
+
+    mistake: str
+    framework: str
+    path: str
+    edits: dict[str, str]
+    test: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.framework}: {self.mistake}"
+
+
+GROUPING = "the official grouping"
+IDENTITY = "the identity is left out"
+DENSE_IDENTITY = "the identity is left out, g = 1"
+TURNED = "D is transposed"
+DENSE_TURNED = "D is transposed, g = 1"
+RESIDUAL = "D's own part is dropped"
+DENSE_RESIDUAL = "D's own part is dropped, g = 1"
+STRIDE = "feature composition ignores the stride"
+COPIES = "copies of the identity in W_extra are dropped"
+FOLD = "fold forgets D"
+GROUPS = "every group uses the first one's D"
+ROWS = "the authors' TensorFlow rows of D keep their order"
+GRADIENT = "the identity is left out of W's gradient"
+
+
+def _star(backend: str, case: str, composition: str = "kernel", what: str = "forward_is") -> str:
+    name = f"test_{what}_bitwise_the_oracle_on_integers[{backend}-{case}-{composition}]"
+    return f"tests/test_star.py::{name}"
+
+
+def _fold(backend: str) -> str:
+    name = "test_fold_is_the_plain_layer_with_the_kernel_of_the_core"
+    return f"tests/test_star.py::{name}[{backend}-conv]"
+
+
+def _core(case: str) -> str:
+    return f"tests/test_core.py::test_kernel_composition_is_feature_composition[{case}]"
+
+
+def _of(framework: str, path: str, *mistakes: tuple[str, str, dict[str, str]]) -> list[Mutant]:
+    """Mutants of one file: each a mistake, the test, and the edits."""
+    return [Mutant(mistake, framework, path, edits, test) for mistake, test, edits in mistakes]
+
+
+CORE = _of(
+    "core",
+    "doconv_core/composition.py",
+    (GROUPING, _core("grouped"), {
+        "D.reshape(spec.groups, spec.in_channels // spec.groups, spec.K, spec.S)":
+        "D.reshape(-1, spec.groups, spec.K, spec.S).swapaxes(0, 1)",
+    }),
+    (IDENTITY, _core("conv"), {"np.array(_identity_part(": "0 * np.array(_identity_part("}),
+    (TURNED, _core("conv"), {'"gocs,gcks->gock"': '"gock,gcks->gocs"'}),
+    (COPIES, _core("copies"), {"else copies.sum(axis=2)": "else copies[:, :, 0]"}),
+) + _of(
+    "core",
+    "doconv_core/official.py",
+    (ROWS, "tests/test_official.py::test_a_state_computes_what_the_official_layer_does[tf grouped]",
+     {"D.reshape(a, I // a, K, S).swapaxes(0, 1)": "D.reshape(a, I // a, K, S)"}),
+)  # fmt: skip
+
+TORCH = _of(
+    "torch",
+    "doconv_torch/composition.py",
+    (GROUPING, _star("torch", "grouped"), {
+        "        W = W.unflatten(0, [groups, -1])\n        product": "        product",
+        '"gaks,goas->goak", D.unflatten(0, [groups, -1]), W).flatten(0, 1)':
+        '"iks,ois->oik", D, W.reshape(-1, *D.shape[::2])).reshape(kernel.shape)',
+    }),
+    (GROUPS, _star("torch", "grouped"), {
+        "D.unflatten(0, [groups, -1])": "D.unflatten(0, [groups, -1])[:1]",
+    }),
+    (IDENTITY, _star("torch", "grouped"), {"(kernel + product)": "product"}),
+    (TURNED, _star("torch", "grouped"), {'"gaks,goas->goak"': '"gask,goas->goak"'}),
+    (RESIDUAL, _star("torch", "grouped"), {"(kernel + product)": "kernel"}),
+    (COPIES, _star("torch", "copies"), {"range(K, D_mul - K + 1, K)": "range(0)"}),
+    (STRIDE, _star("torch", "stride", "feature"), {
+        "conv(input, depthwise, None, stride": "conv(input, depthwise, None, 1",
+    }),
+) + _of(
+    "torch",
+    "doconv_torch/products.py",
+    (DENSE_IDENTITY, _star("torch", "conv"), {
+        "torch.add(part, torch.bmm(": "torch.add(0 * part, torch.bmm(",
+    }),
+    (DENSE_RESIDUAL, _star("torch", "conv"), {
+        "torch.bmm(part.transpose(0, 1), D)": "torch.bmm(part.transpose(0, 1), 0 * D)",
+    }),
+    (DENSE_TURNED, _star("torch", "conv"), {"rows, D = chunks(W), D.mT": "rows = chunks(W)"}),
+    (GRADIENT, _star("torch", "conv", what="gradients_are"), {
+        "torch.add(g, torch.bmm(": "torch.add(0 * g, torch.bmm(",
+    }),
+) + _of(
+    "torch",
+    "doconv_torch/arrays.py",
+    (FOLD, _fold("torch"), {"None if layer.D is None else to_float64(layer.D)": "None"}),
+)  # fmt: skip
+
+KERAS = _of(
+    "keras",
+    "doconv_tf/composition.py",
+    (GROUPING, _star("keras", "grouped"), {
+        "(columns, spec.in_channels // g, g, spec.out_channels // g)":
+        "(columns, spec.in_channels, spec.out_channels // g)",
+        "ops.reshape(ops.transpose(W, (2, 1, 0, 3)), (spec.in_channels, columns, -1))":
+        "ops.transpose(W, (1, 0, 2))",
+        "    product = ops.reshape(product, (g, spec.in_channels // g, columns, ":
+        "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
+    }),
+    (GROUPS, _star("keras", "grouped"), {
+        "matmul(ops.convert_to_tensor(D)":
+        "matmul(ops.tile(ops.convert_to_tensor(D)[: spec.in_channels // spec.groups],"
+        " (spec.groups, 1, 1))",
+    }),
+    (IDENTITY, _star("keras", "conv"), {"plain + _channel_last(": "_channel_last("}),
+    (TURNED, _star("keras", "conv"), {
+        "matmul(ops.convert_to_tensor(D)":
+        "matmul(ops.transpose(ops.convert_to_tensor(D), (0, 2, 1))",
+    }),
+    (RESIDUAL, _star("keras", "conv"), {"plain + _channel_last(spec, layout, product)": "plain"}),
+    (COPIES, _star("keras", "copies"), {"range(K, spec.S - spec.free_columns, K)": "range(0)"}),
+) + _of(
+    "keras",
+    "doconv_tf/base.py",
+    (STRIDE, _star("keras", "stride", "feature"), {"strides=list(self.strides)": "strides=1"}),
+) + _of(
+    "keras",
+    "doconv_tf/conversion.py",
+    (FOLD, _fold("keras"), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
+)  # fmt: skip
+
+GLUON = _of(
+    "gluon",
+    "doconv_gluon/composition.py",
+    (GROUPING, _star("gluon", "grouped"), {
+        "D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))":
+        "D = F.reshape(D, shape=(-1, form.groups, form.K, form.D_mul))",
+        "D = F.transpose(D, axes=(0, 2, 1, 3))": "D = F.transpose(D, axes=(1, 2, 0, 3))",
+    }),
+    (GROUPS, _star("gluon", "grouped"), {
+        "D = F.transpose(D, axes=(0, 2, 1, 3))":
+        "D = F.slice_axis(F.transpose(D, axes=(0, 2, 1, 3)), axis=0, begin=0, end=1)\n"
+        "        D = F.tile(D, reps=(form.groups, 1, 1, 1))",
+    }),
+    (IDENTITY, _star("gluon", "conv"), {
+        "F.linalg_gemm(W, D, kernel, transpose_b=True, axis":
+        "F.linalg_gemm(W, D, 0 * kernel, transpose_b=True, axis",
+    }),
+    (TURNED, _star("gluon", "conv"), {
+        "D = F.transpose(D, axes=(0, 2, 1, 3))": "D = F.transpose(D, axes=(0, 3, 1, 2))",
+    }),
+    (RESIDUAL, _star("gluon", "conv"), {
+        "F.linalg_gemm(W, D, kernel, transpose_b=True, axis":
+        "F.linalg_gemm(W, 0 * D, kernel, transpose_b=True, axis",
+    }),
+    (COPIES, _star("gluon", "copies"), {
+        "range(0, form.extra_columns - form.K + 1, form.K)": "range(0)",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/base.py",
+    (STRIDE, _star("gluon", "stride", "feature"), {
+        '"num_group": I, "no_bias": True}':
+        '"num_group": I, "no_bias": True, "stride": (1,) * len(form.kernel_size)}',
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/conversion.py",
+    (FOLD, _fold("gluon"), {"read_W(layer, layer.spec), read_D(layer)":
+                            "read_W(layer, layer.spec), None"}),
+)  # fmt: skip
+
+MUTANTS = CORE + TORCH + KERAS + GLUON
