@@ -122,7 +122,13 @@ def _host(case: Case) -> tuple[type, dict[str, Any]]:
         "use_bias": case.bias,
     }
     if spec.transposed:
-        arguments |= {"filters": spec.out_channels, "output_padding": case.output_padding}
+        # None lets Keras choose: what no output padding gives, unless a stride exceeds its kernel.
+        sizes = zip(spec.kernel_size, case.stride, strict=True)
+        told = any(case.output_padding) or any(k < s for k, s in sizes)
+        arguments |= {
+            "filters": spec.out_channels,
+            "output_padding": case.output_padding if told else None,
+        }
         return getattr(keras.layers, f"Conv{ndim}DTranspose"), arguments
     if spec.groups == spec.in_channels and ndim < 3:  # there is no DepthwiseConv3D
         arguments["depth_multiplier"] = spec.out_channels // spec.in_channels
