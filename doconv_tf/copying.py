@@ -46,7 +46,10 @@ def _clone(model: Any) -> Any:
 def _rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
     config = keras.saving.serialize_keras_object(layer)
     # Safe mode guards against code in a file; this config never left the process.
-    return keras.saving.deserialize_keras_object(config, safe_mode=False)
+    clone = keras.saving.deserialize_keras_object(config, safe_mode=False)
+    if hasattr(layer, "output_padding"):  # not in the config before Keras 3.15
+        clone.output_padding = layer.output_padding
+    return clone
 
 
 @contextmanager

@@ -89,6 +89,19 @@ def small_functional() -> keras.Model:
     return keras.Model(inputs, L.Dense(3, name="head")(x), name="small")
 
 
+def small_sequential() -> keras.Sequential:
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 4)),
+            keras.layers.Conv2D(6, 3, activation="relu"),
+            keras.layers.DepthwiseConv2D(2),
+            keras.layers.GlobalAveragePooling2D(),
+            keras.layers.Dense(3),
+        ],
+        name="small",
+    )
+
+
 @keras.saving.register_keras_serializable(package="doconv_tests")
 class Block(keras.layers.Layer):
     """A layer that holds convolutions: as an attribute and in a list."""

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import re
 from typing import Any
 
 import keras
@@ -11,9 +9,7 @@ import numpy as np
 import pytest
 
 import doconv_tf
-from doconv_core import messages
 from doconv_tf import convert, fold
-from doconv_tf.conversion import from_conv
 from doconv_tf.traversal import everything, named_layers
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
@@ -24,28 +20,12 @@ from tests.keras_adapter.helpers import (
     randomize_D,
     run,
     small_functional,
+    small_sequential,
     subclassed,
     values,
 )
 
 L = keras.layers
-
-
-def warns(message: str) -> Any:
-    return pytest.warns(UserWarning, match=f"^{re.escape(message)}$")
-
-
-def small_sequential() -> keras.Sequential:
-    return keras.Sequential(
-        [
-            keras.Input((8, 8, 4)),
-            L.Conv2D(6, 3, activation="relu"),
-            L.DepthwiseConv2D(2),
-            L.GlobalAveragePooling2D(),
-            L.Dense(3),
-        ],
-        name="small",
-    )
 
 
 def time_distributed() -> keras.Model:
@@ -278,204 +258,6 @@ def test_two_lambdas_are_not_mistaken_for_each_other() -> None:
     with pytest.raises(ValueError, match="Pass inplace=True"):
         convert(model)
     np.testing.assert_array_equal(run(convert(model, inplace=True), x), y)
-
-
-def normalized() -> keras.Model:
-    conv = L.Conv2D(4, 3, name="conv")
-    return keras.Sequential([keras.Input((8, 8, 4)), L.SpectralNormalization(conv, name="norm")])
-
-
-def with_(change: Any) -> keras.Model:
-    model = keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 3, name="conv")])
-    change(model.layers[0])
-    return model
-
-
-class OwnConv(L.Conv2D):
-    pass
-
-
-def add_a_variable(layer: Any) -> None:
-    layer._tracker.unlock()
-    layer.add_weight(name="mask", shape=(4,))
-
-
-REASONS = {
-    "pointwise": (
-        lambda: keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 1)]),
-        messages.POINTWISE,
-    ),
-    "subclass": (
-        lambda: keras.Sequential([keras.Input((8, 8, 4)), OwnConv(4, 3)]),
-        messages.OWN_FORWARD,
-    ),
-    "instance-call": (
-        lambda: with_(lambda layer: setattr(layer, "call", lambda x: x)),
-        messages.INSTANCE_FORWARD,
-    ),
-    "lora": (lambda: with_(lambda layer: layer.enable_lora(2)), messages.LORA),
-    "spectral-norm": (normalized, messages.RECOMPUTED_WEIGHT),
-    "other-variables": (lambda: with_(add_a_variable), messages.OTHER_ARRAYS),
-}
-
-
-@pytest.mark.parametrize(("build", "reason"), REASONS.values(), ids=REASONS.keys())
-def test_what_is_left_alone_and_why(
-    build: Any, reason: str, caplog: pytest.LogCaptureFixture
-) -> None:
-    model = build()
-    with caplog.at_level(logging.INFO, "doconv"), warns(messages.NOTHING_CONVERTED):
-        convert(model, inplace=True)
-    assert caplog.messages == [f"convert: 0 of 1 convolutions over-parameterized; 1 left: {reason}"]
-    assert over_parameterized(model) == []
-    (row,) = doconv_tf.summary(model)
-    assert row.reason == reason
-
-
-def test_the_log_says_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
-    with caplog.at_level(logging.INFO, "doconv"):
-        fold(convert(small_functional(), where=lambda name, layer: name != "stem"))
-    assert caplog.messages == [
-        "convert: 4 of 6 convolutions over-parameterized; "
-        f"1 left: {messages.NOT_SELECTED}; 1 left: {messages.POINTWISE}",
-        "fold: 4 convolutions folded",
-    ]
-
-
-def unbuilt() -> keras.Sequential:
-    return keras.Sequential([L.Conv2D(4, 3, name="conv")])
-
-
-def fitted() -> keras.Model:
-    model = small_functional()
-    model.compile("sgd", "mse")
-    model.optimizer.build(model.trainable_variables)
-    return model
-
-
-def not_finite() -> keras.Model:
-    model = convert(small_sequential())
-    model.layers[1].D.assign(np.full(model.layers[1].D.shape, np.nan))
-    return model
-
-
-class _Legacy:
-    __module__ = "tf_keras.src.engine.functional"
-
-
-class OwnDOConv(doconv_tf.DOConv2D):
-    pass
-
-
-CONVERT_ERRORS = {
-    "D_mul": (small_functional, {"D_mul": 8}, messages.D_mul_too_small(8, (3, 3), 9)),
-    "not-built": (unbuilt, {}, messages.uninitialized("conv", "Conv2D")),
-    "optimizer-built": (fitted, {}, messages.optimizer_is_built("small")),
-    "root-subclass": (
-        lambda: OwnConv(4, 3),
-        {},
-        messages.cannot_convert("", "OwnConv", messages.OWN_FORWARD),
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("build", "given", "message"), CONVERT_ERRORS.values(), ids=CONVERT_ERRORS.keys()
-)
-def test_an_error_of_convert_leaves_the_model_as_it_was(
-    build: Any, given: dict[str, Any], message: str
-) -> None:
-    model = build()
-    before = [(type(layer), list(vars(layer))) for layer in everything(model)]
-    with pytest.raises(ValueError, match=f"^{re.escape(message)}$"):
-        convert(model, **given, inplace=True)
-    assert [(type(layer), list(vars(layer))) for layer in everything(model)] == before
-
-
-def test_an_initializer_that_fails_leaves_the_model_as_it_was() -> None:
-    model, x = small_functional(), batch()[0]
-    y = run(model, x)
-    count = len(model.variables)
-
-    def fails(shape: Any, dtype: Any = None) -> Any:
-        raise RuntimeError("no")
-
-    model.get_layer("up").kernel_initializer = fails  # drawn for the free columns
-    with pytest.raises(RuntimeError, match="no"):
-        convert(model, D_mul=10, inplace=True)
-    assert over_parameterized(model) == []
-    assert len(model.variables) == count
-    np.testing.assert_array_equal(run(model, x), y)
-
-
-FOLD_ERRORS = {
-    "not-finite": (not_finite, "cannot fold layer 'depthwise_conv2d.*': `D` must be finite"),
-    "not-built": (
-        lambda: keras.Sequential([doconv_tf.DOConv2D(4, 3, name="conv")]),
-        re.escape(messages.not_built("conv", "DOConv2D")),
-    ),
-    "subclass": (
-        lambda: keras.Sequential([keras.Input((8, 8, 4)), OwnDOConv(4, 3, name="conv")]),
-        re.escape(messages.cannot_fold("conv", "OwnDOConv", messages.OWN_FORWARD)),
-    ),
-}
-
-
-@inplace_or_not
-@pytest.mark.parametrize(("build", "message"), FOLD_ERRORS.values(), ids=FOLD_ERRORS.keys())
-def test_an_error_of_fold_leaves_the_model_as_it_was(
-    build: Any, message: str, inplace: bool
-) -> None:
-    model = build()
-    count = len(over_parameterized(model))
-    with pytest.raises(ValueError, match=message):
-        fold(model, inplace=inplace)
-    assert len(over_parameterized(model)) == count > 0
-
-
-def test_a_model_without_a_config_says_to_pass_inplace() -> None:
-    with pytest.raises(ValueError, match=r"Keras can clone.*type='Subclassed'.*Pass inplace=True"):
-        convert(subclassed())
-
-
-@pytest.mark.parametrize("verb", [convert, fold, doconv_tf.summary, doconv_tf.get_state])
-def test_what_is_not_of_keras_3_is_named(verb: Any) -> None:
-    with pytest.raises(TypeError, match=re.escape(messages.legacy_keras("_Legacy"))):
-        verb(_Legacy())
-    message = messages.wrong_type("model", 3, "a Keras layer or model")
-    with pytest.raises(TypeError, match=re.escape(message)):
-        verb(3)
-
-
-FROM_CONV_ERRORS = {
-    "class": (
-        L.DepthwiseConv2D(3),
-        TypeError,
-        messages.wrong_type("conv", L.DepthwiseConv2D(3), "a Conv2D"),
-    ),
-    "not-built": (
-        L.Conv2D(4, 3, name="conv"),
-        ValueError,
-        messages.uninitialized("conv", "Conv2D"),
-    ),
-}
-
-
-@pytest.mark.parametrize(
-    ("conv", "kind", "message"), FROM_CONV_ERRORS.values(), ids=FROM_CONV_ERRORS.keys()
-)
-def test_errors_of_from_conv(conv: Any, kind: type[Exception], message: str) -> None:
-    with pytest.raises(kind, match=re.escape(message)):
-        doconv_tf.DOConv2D.from_conv(conv)
-
-
-def test_from_conv_of_a_pointwise_layer_has_no_D() -> None:
-    conv = L.Conv2D(4, 1)
-    conv.build((None, 8, 8, 4))
-    layer = from_conv(doconv_tf.DOConv2D, conv, None)
-    assert type(layer) is doconv_tf.DOConv2D
-    assert layer.D is None
-    np.testing.assert_array_equal(to_numpy(layer.fold().kernel), to_numpy(conv.kernel))
 
 
 @pytest.mark.skipif(BACKEND != "torch", reason="what torch.nn.Module.parameters lists")

@@ -132,6 +132,8 @@ def test_no_argument_is_dropped_on_the_way_there_and_back(cls: Any) -> None:
     assert config.pop("D_mul") == 30
     assert config.pop("composition") == "kernel"
     assert config == host.get_config()
+    if "output_padding" in names:  # which Keras 3.10 to 3.14 leave out of the config
+        assert converted.output_padding == converted.fold().output_padding == host.output_padding
     assert converted.fold().get_config() == host.get_config()
     assert type(converted.fold()) is cls.host
 

@@ -7,6 +7,8 @@ of the core, on integers, for which every correct implementation is bitwise equa
 
 from __future__ import annotations
 
+import ast
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -121,3 +123,20 @@ def test_an_input_size_that_is_not_known_when_traced(name: str) -> None:
 def test_a_batch_of_zero_images() -> None:
     layer = doconv_tf.DOConv2D(6, 3)
     assert tuple(layer(keras.ops.zeros((0, 8, 8, 4))).shape) == (0, 6, 6, 6)
+
+
+def test_the_adapter_names_no_backend() -> None:
+    package = Path(doconv_tf.__file__).parent
+    imported = {
+        name.split(".")[0]
+        for file in package.glob("*.py")
+        for node in ast.walk(ast.parse(file.read_text()))
+        if isinstance(node, (ast.Import, ast.ImportFrom))
+        for name in (
+            [node.module or ""]
+            if isinstance(node, ast.ImportFrom)
+            else [alias.name for alias in node.names]
+        )
+    }
+    assert "keras" in imported
+    assert not imported & {"tensorflow", "jax", "torch", "doconv_torch", "doconv_gluon"}
