@@ -242,6 +242,7 @@ def feature_needs_in_channels() -> str:
 def cannot_read(layer: str, reason: str) -> str:
     return f"cannot read the arrays of {_quoted(layer)}: {reason}."
 
+
 NO_CLOSURE = (
     "an optimizer that calls a closure within step() computes gradients in between, when the "
     "network holds W in place of its kernels. Call backward() before step(), or convert() the "
