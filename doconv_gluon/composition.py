@@ -47,14 +47,12 @@ class Form:
     @property
     def channel_axes(self) -> tuple[int, int]:
         """The first two axes of ``weight``, channels first; -1 where I is part of it."""
-        outputs = self.channels // self.groups
-        return (-1, outputs) if self.transposed else (self.channels, -1)
+        return (-1, self.outputs) if self.transposed else (self.channels, -1)
 
     @property
-    def grouped_axes(self) -> tuple[int, ...]:
-        """Its channel axes as the batched product takes them: rows are outputs of one group."""
-        outputs = self.channels // self.groups
-        return (-1, outputs) if self.transposed else (self.groups, outputs, -1)
+    def outputs(self) -> int:
+        """Output channels of one group, O/g."""
+        return self.channels // self.groups
 
 
 def compose(
@@ -69,8 +67,8 @@ def compose(
 ) -> Array:
     """The kernel of the plain convolution, in the shape of ``weight``.
 
-    One ``linalg_gemm`` computes ``W + W.D``. It reads W where it lies, with the channel as batch
-    axis and the row axis anywhere, so no array is transposed or copied but D, the smallest.
+    One ``linalg_gemm`` over input channels computes ``W + W.D``. A transpose brings W to the
+    layout it likes, another one the kernel back; nothing is larger than W.
 
     Args:
         F: ``mxnet.nd`` or ``mxnet.sym``.
@@ -90,24 +88,16 @@ def compose(
     if widen:
         weight, D = F.cast(weight, dtype="float32"), F.cast(D, dtype="float32")
         W_extra = None if W_extra is None else F.cast(W_extra, dtype="float32")
-    kernel = W = _grouped(F, form, weight, form.K)
-    if W_extra is not None:
-        extra = _grouped(F, form, W_extra, form.extra_columns)
-        W = F.concat(kernel, extra, dim=len(form.grouped_axes))
-        for start in range(0, form.extra_columns - form.K + 1, form.K):  # the identity's copies
-            kernel = kernel + F.slice_axis(extra, axis=-1, begin=start, end=start + form.K)
+    W = _whole_W(F, form, weight, W_extra)
+    kernel = W if W_extra is None else F.slice_axis(W, axis=2, begin=0, end=form.K)
+    for start in range(form.K, form.D_mul - form.K + 1, form.K):  # the identity's further copies
+        kernel = kernel + F.slice_axis(W, axis=2, begin=start, end=start + form.K)
     if infer:
         D = _with_shape_of(F, D, _like_D(F, form, W))
-    # Parameters go through a reshape: with grad_req="add", MXNet 1.9.1 computes wrong gradients
-    # for what linalg_gemm reads itself.
-    if form.transposed:
-        D = F.reshape(D, shape=(-1, form.K, form.D_mul))
-        kernel = F.linalg_gemm(W, D, kernel, transpose_b=True)
-    else:
-        D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))
-        D = F.transpose(D, axes=(0, 2, 1, 3))
-        kernel = F.linalg_gemm(W, D, kernel, transpose_b=True, axis=-3)
-    kernel = _spatial(F, form, kernel)
+    # Through a reshape: with grad_req="add", MXNet 1.9.1 computes wrong gradients for a parameter
+    # that linalg_gemm reads itself.
+    D = F.reshape(D, shape=(-1, form.K, form.D_mul))
+    kernel = _in_host_layout(F, form, F.linalg_gemm(W, D, kernel, transpose_b=True))
     if widen:
         kernel = F.cast(kernel, dtype="float16")
     return _with_shape_of(F, kernel, given) if infer else kernel
@@ -121,41 +111,53 @@ def depthwise_weight(F: Any, form: Form, D: Array, *, dtype: Any) -> Array:
         copies = F.concat(copies, F.zeros((form.K, free), dtype=dtype), dim=1)
     whole = F.transpose(F.broadcast_add(D, F.expand_dims(copies, axis=0)), axes=(0, 2, 1))
     axes = (0, form.D_mul) if form.transposed else (-1, 1)
-    return _host_layout(F, form, F.reshape(whole, shape=(*axes, *form.kernel_size)))
+    return _channels_last(F, form, F.reshape(whole, shape=(*axes, *form.kernel_size)))
 
 
 def pointwise_weight(F: Any, form: Form, weight: Array, W_extra: Array | None) -> Array:
     """W as the weight of a 1x1 convolution of I * S channels, (O, I/g * S, 1, ...)."""
-    W = _grouped(F, form, weight, form.K)
-    if W_extra is not None:
-        extra = _grouped(F, form, W_extra, form.extra_columns)
-        W = F.concat(W, extra, dim=len(form.grouped_axes))
-    if form.transposed:  # the channel axes turn within each group
-        shape = (form.groups, -1, form.channels // form.groups, form.D_mul)
-        W = F.transpose(F.reshape(W, shape=shape), axes=(0, 2, 1, 3))
+    W = _turned(F, form, _whole_W(F, form, weight, W_extra), form.D_mul)
     ones = (1,) * len(form.kernel_size)
-    return _host_layout(F, form, F.reshape(W, shape=(form.channels, -1, *ones)))
+    return _channels_last(F, form, F.reshape(W, shape=(form.channels, -1, *ones)))
 
 
 # --- layouts -------------------------------------------------------------------------------
 
 
-def _grouped(F: Any, form: Form, array: Array, columns: int) -> Array:
-    """An array of the host's layout as (g, O/g, I/g, columns), or (I, O/g, columns)."""
+def _whole_W(F: Any, form: Form, weight: Array, W_extra: Array | None) -> Array:
+    """All columns of W, (I, O/g, S)."""
+    W = _by_input(F, form, weight, form.K)
+    if W_extra is None:
+        return W
+    return F.concat(W, _by_input(F, form, W_extra, form.extra_columns), dim=2)
+
+
+def _by_input(F: Any, form: Form, array: Array, columns: int) -> Array:
+    """An array of the host's layout as (I, O/g, columns): a matrix for each input channel."""
     if form.channels_last:
         first, second = form.channel_axes
-        array = F.reshape(array, shape=(first, columns, second))
-        array = F.transpose(array, axes=(0, 2, 1))
-    return F.reshape(array, shape=(*form.grouped_axes, columns))
+        array = F.transpose(F.reshape(array, shape=(first, columns, second)), axes=(0, 2, 1))
+    if not form.transposed:
+        array = F.reshape(array, shape=(form.groups, form.outputs, -1, columns))
+        array = F.transpose(array, axes=(0, 2, 1, 3))
+    return F.reshape(array, shape=(-1, form.outputs, columns))
 
 
-def _spatial(F: Any, form: Form, kernel: Array) -> Array:
-    """Inverse of :func:`_grouped`, for K columns."""
+def _in_host_layout(F: Any, form: Form, kernel: Array) -> Array:
+    """Inverse of :func:`_by_input`, for K columns."""
+    if not form.transposed:
+        kernel = _turned(F, form, kernel, form.K)
     kernel = F.reshape(kernel, shape=(*form.channel_axes, *form.kernel_size))
-    return _host_layout(F, form, kernel)
+    return _channels_last(F, form, kernel)
 
 
-def _host_layout(F: Any, form: Form, array: Array) -> Array:
+def _turned(F: Any, form: Form, array: Array, columns: int) -> Array:
+    """(I, O/g, columns) -> (g, O/g, I/g, columns): the channel axes turned within each group."""
+    array = F.reshape(array, shape=(form.groups, -1, form.outputs, columns))
+    return F.transpose(array, axes=(0, 2, 1, 3))
+
+
+def _channels_last(F: Any, form: Form, array: Array) -> Array:
     ndim = len(form.kernel_size)
     return F.transpose(array, axes=(0, *range(2, ndim + 2), 1)) if form.channels_last else array
 
