@@ -157,28 +157,21 @@ GLUON = _of(
     "gluon",
     "doconv_gluon/composition.py",
     (GROUPING, _star("gluon", "grouped"), {
-        "D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))":
-        "D = F.reshape(D, shape=(-1, form.groups, form.K, form.D_mul))",
-        "D = F.transpose(D, axes=(0, 2, 1, 3))": "D = F.transpose(D, axes=(1, 2, 0, 3))",
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))":
+        "    D = F.reshape(D, shape=(-1, form.groups, form.K, form.D_mul))\n"
+        "    D = F.reshape(F.swapaxes(D, 0, 1), shape=(-1, form.K, form.D_mul))",
     }),
     (GROUPS, _star("gluon", "grouped"), {
-        "D = F.transpose(D, axes=(0, 2, 1, 3))":
-        "D = F.slice_axis(F.transpose(D, axes=(0, 2, 1, 3)), axis=0, begin=0, end=1)\n"
-        "        D = F.tile(D, reps=(form.groups, 1, 1, 1))",
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))":
+        "    D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))\n"
+        "    D = F.tile(F.slice_axis(D, axis=0, begin=0, end=1), reps=(form.groups, 1, 1, 1))\n"
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))",
     }),
-    (IDENTITY, _star("gluon", "conv"), {
-        "F.linalg_gemm(W, D, kernel, transpose_b=True, axis":
-        "F.linalg_gemm(W, D, 0 * kernel, transpose_b=True, axis",
-    }),
-    (TURNED, _star("gluon", "conv"), {
-        "D = F.transpose(D, axes=(0, 2, 1, 3))": "D = F.transpose(D, axes=(0, 3, 1, 2))",
-    }),
-    (RESIDUAL, _star("gluon", "conv"), {
-        "F.linalg_gemm(W, D, kernel, transpose_b=True, axis":
-        "F.linalg_gemm(W, 0 * D, kernel, transpose_b=True, axis",
-    }),
+    (IDENTITY, _star("gluon", "conv"), {"_gemm(W, D, kernel,": "_gemm(W, D, 0 * kernel,"}),
+    (TURNED, _star("gluon", "conv"), {"transpose_b=True": "transpose_b=False"}),
+    (RESIDUAL, _star("gluon", "conv"), {"_gemm(W, D, kernel,": "_gemm(W, 0 * D, kernel,"}),
     (COPIES, _star("gluon", "copies"), {
-        "range(0, form.extra_columns - form.K + 1, form.K)": "range(0)",
+        "range(form.K, form.D_mul - form.K + 1, form.K)": "range(0)",
     }),
 ) + _of(
     "gluon",
