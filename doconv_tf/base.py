@@ -46,6 +46,9 @@ class DOConvBase(keras.layers.Layer):
     role: ClassVar[str] = "kernel"
     """What the host's arguments for this kernel begin with: kernel_ or depthwise_."""
 
+    spec: DOConvSpec
+    """The layer's sizes, known once it is built."""
+
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
@@ -66,7 +69,6 @@ class DOConvBase(keras.layers.Layer):
         if self.variable_dtype not in FLOATING or self.quantization_mode is not None:
             raise TypeError(messages.bad_dtype(self.dtype_policy.name))
         self.D_mul, self.composition = D_mul, validate_composition(composition)
-        self.spec: DOConvSpec | None = None
 
     def build(self, input_shape: Any) -> None:
         """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
@@ -107,7 +109,6 @@ class DOConvBase(keras.layers.Layer):
     def _initialize_extra(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
         """Zeros where the identity has a copy, else as the host's initializer draws a kernel."""
         spec = self.spec
-        assert spec is not None
         zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
         if not spec.free_columns:
             return zeros

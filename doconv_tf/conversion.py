@@ -10,6 +10,7 @@ from typing import Any, TypeVar
 
 import keras
 import numpy as np
+from numpy.typing import NDArray
 
 from doconv_core import fold_kernel, messages
 from doconv_core.layout import from_canonical
@@ -165,7 +166,7 @@ def _check_optimizers(model: keras.layers.Layer) -> None:
             raise ValueError(messages.optimizer_is_built(layer.name))
 
 
-def _folded_kernel(name: str, layer: DOConvBase) -> np.ndarray:
+def _folded_kernel(name: str, layer: DOConvBase) -> NDArray[np.floating[Any]]:
     W = canonical_W(layer)
     D = None if layer.D is None else to_numpy(layer.D)
     kernel = fold_kernel(layer.spec, W, D, layer.variable_dtype, name)

@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
+from functools import reduce
+from operator import add
 from typing import Any
 
 import keras
@@ -58,9 +60,7 @@ def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
     form = getattr(layer, "composition", "kernel")
     parameters = row_costs(_cost(layer, spec, (1, one, one)), over_parameterized=trained)
     costs = [_cost(layer, spec, sizes) for sizes in calls]
-    total = costs[0] if costs else None
-    for cost in costs[1:]:
-        total = total + cost
+    total = reduce(add, costs) if costs else None
     macs = row_costs(total, over_parameterized=trained, composition=form)
     costs_of_row = {"parameters": parameters["parameters"], "macs": macs["macs"]}
     return SummaryRow(
@@ -87,8 +87,8 @@ def _noting_calls(layers: list[Any], calls: dict[int, list[Sizes]]) -> Iterator[
         def noting(inputs: Any, *args: Any, **kwargs: Any) -> Any:
             outputs = call(inputs, *args, **kwargs)
             first = 1 if layer.data_format == "channels_last" else 2
-            sizes = (tuple(t.shape)[first : first + layer.rank] for t in (inputs, outputs))
-            calls.setdefault(id(layer), []).append((int(inputs.shape[0]), *sizes))
+            before, after = (tuple(t.shape)[first : first + layer.rank] for t in (inputs, outputs))
+            calls.setdefault(id(layer), []).append((int(inputs.shape[0]), before, after))
             return outputs
 
         return noting

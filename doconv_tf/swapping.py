@@ -19,7 +19,7 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> No
     try:
         for layer in layers:
             cls = HOSTS[type(layer)]
-            state = vars(layer)
+            state = layer.__dict__
             if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
                 state["_kernel"] = state.pop(cls.kernel_name)
             layer.__class__ = cls
@@ -42,7 +42,7 @@ def restore_class(layer: DOConvBase) -> None:
             layer._untrack_variable(variable)
             super(keras.layers.Layer, layer).__delattr__(name)
     layer._tracker.lock()
-    state = vars(layer)
+    state = layer.__dict__
     for name in ("D", "W_extra", "D_mul", "composition", "spec"):
         state.pop(name, None)
     layer._kernel._autocast = True
