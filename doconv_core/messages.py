@@ -146,7 +146,7 @@ def legacy_keras(kind: str) -> str:
     return error(
         "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",
         {"type": kind},
-        "Load the model with Keras 3, or fold and train it there; its weights carry over.",
+        "Build the model with Keras 3 (`import keras`) and give it the weights of this one.",
     )
 
 
