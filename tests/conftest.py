@@ -1,6 +1,9 @@
-"""Settings that every test shares, and the star's frameworks."""
+"""Settings that every test shares, the star's frameworks, and adapters that are missing here."""
 
 from __future__ import annotations
+
+from pathlib import Path
+from typing import NoReturn
 
 import pytest
 from hypothesis import settings
@@ -16,3 +19,35 @@ settings.load_profile("doconv")
 @pytest.fixture(params=backends.names(), scope="module")
 def backend(request: pytest.FixtureRequest) -> Backend:
     return backends.load(request.param)
+
+
+class _NotHere(pytest.Module):
+    """A module of tests of a framework that is not installed, or not asked for."""
+
+    def collect(self) -> NoReturn:
+        name = _framework(self.path)
+        if name not in backends.names():
+            pytest.skip(f"{name} is not among DOCONV_BACKENDS", allow_module_level=True)
+        backends.load(name)
+        raise AssertionError(f"{name} can be imported now, and could not before")
+
+
+def pytest_pycollect_makemodule(
+    module_path: Path, parent: pytest.Collector
+) -> pytest.Module | None:
+    """The tests of an adapter import its framework, so it must be known before they are read."""
+    name = _framework(module_path)
+    if not name:
+        return None
+    if name in backends.names():
+        try:
+            __import__(f"tests.backend_{name}")
+            return None
+        except ImportError:
+            pass
+    return _NotHere.from_parent(parent, path=module_path)
+
+
+def _framework(module_path: Path) -> str:
+    folder = module_path.parent.name
+    return folder.removesuffix("_adapter") if folder.endswith("_adapter") else ""
