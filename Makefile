@@ -34,8 +34,8 @@ test-star: .venv-star/.made
 # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
 test-modern: .venv-modern/.made
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=jax .venv-modern/bin/python -m pytest $(ARGS)
-	DOCONV_BACKENDS=keras KERAS_BACKEND=torch \
-	    .venv-modern/bin/python -m pytest tests/test_star.py tests/keras_adapter $(ARGS)
+	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=torch .venv-modern/bin/python -m pytest \
+	    tests/test_star.py tests/test_star_random.py tests/test_transfer.py tests/keras_adapter $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
