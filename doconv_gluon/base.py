@@ -8,6 +8,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.signature import HostSignature
 from doconv_core.spec import positive_integer, validate_composition
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import form_of, spec_of
@@ -28,11 +29,7 @@ class DOConvNd(mx.gluon.HybridBlock):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in vars(cls):
-            signature = inspect.signature(cls.host)
-            *theirs, rest = signature.parameters.values()  # rest is **kwargs: prefix and params
-            ours = inspect.signature(DOConvNd.__init__).parameters
-            parameters = [*theirs, ours["D_mul"], ours["composition"], rest]
-            cls.__signature__ = signature.replace(parameters=parameters)
+            cls.__signature__ = HostSignature(cls.host, DOConvNd)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any

@@ -2,29 +2,17 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, ClassVar
 
 import keras
 from keras import ops
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.signature import HostSignature
 from doconv_core.spec import validate_composition
 from doconv_tf import composition as compositions
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
-
-
-class _ClassSignature:
-    """What ``inspect.signature`` says of a class, but not of its instances: those take inputs."""
-
-    def __init__(self, signature: inspect.Signature) -> None:
-        self.signature = signature
-
-    def __get__(self, instance: Any, owner: type) -> inspect.Signature:
-        if instance is not None:
-            raise AttributeError("__signature__")
-        return self.signature
 
 
 class DOConvBase(keras.layers.Layer):
@@ -52,11 +40,7 @@ class DOConvBase(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            signature = inspect.signature(cls.host.__init__)
-            *parameters, rest = list(signature.parameters.values())[1:]
-            ours = inspect.signature(DOConvBase.__init__).parameters
-            parameters += [ours["D_mul"], ours["composition"], rest]
-            cls.__signature__ = _ClassSignature(signature.replace(parameters=parameters))
+            cls.__signature__ = HostSignature(cls.host, DOConvBase)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any

@@ -11,6 +11,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.signature import HostSignature
 from doconv_core.spec import validate_composition
 from doconv_torch.composition import (
     TRANSPOSED,
@@ -40,14 +41,7 @@ class DOConvNd(_ConvNd):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            signature = inspect.signature(cls.host)
-            ours = inspect.signature(DOConvNd.__init__).parameters
-            parameters = [*signature.parameters.values(), ours["D_mul"], ours["composition"]]
-            cls.__signature__ = signature.replace(  # type: ignore[attr-defined]
-                parameters=parameters
-            )
-        elif "__init__" in cls.__dict__:  # a user's subclass; __signature__ is inherited
-            cls.__signature__ = None  # type: ignore[attr-defined]
+            cls.__signature__ = HostSignature(cls.host, DOConvNd)  # type: ignore[attr-defined]
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any

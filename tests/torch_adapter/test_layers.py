@@ -237,3 +237,15 @@ def test_reset_parameters_makes_a_trained_layer_newborn() -> None:
     assert not layer.W_extra[..., :9].any()  # these columns have an identity
     assert layer.W_extra[..., 9:].all()  # these have none, and D is zero: they must not be
     assert 1 / 7 < layer.W_extra.abs().max() <= 1 / 6  # as nn.Conv2d draws: 1 / sqrt(fan_in)
+
+
+def test_the_signature_is_the_class_s_alone() -> None:
+    """An instance takes inputs, and a subclass may have a constructor of its own."""
+
+    class Mine(DOConv2d):
+        def __init__(self, width: int) -> None:
+            super().__init__(3, width, 3)
+
+    assert list(inspect.signature(Mine).parameters) == ["width"]
+    host = nn.Conv2d(3, 4, 3)
+    assert inspect.signature(DOConv2d(3, 4, 3)) == inspect.signature(host)
