@@ -100,6 +100,7 @@ class OptimizerDOConv:
         if not self._layers:
             raise ValueError(messages.NOTHING_CONVERTED)
         add_parameters(optimizer, [(each.weight, {"D": each.D}) for each in self._layers.values()])
+        self._in_step = False
         self._hooks = (
             optimizer.register_step_pre_hook(self._to_factors),
             optimizer.register_step_post_hook(self._to_kernels),
@@ -107,11 +108,13 @@ class OptimizerDOConv:
 
     def remove(self) -> None:
         """Take the hooks off: the optimizer goes on training the plain network."""
+        self._settle()
         for hook in self._hooks:
             hook.remove()
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """W and D of each layer by name; W has the shape of ``weight``, D is (I, K, K)."""
+        self._settle()
         return {
             name: {"W": each.other.clone(), "D": each.D.detach().clone()}
             for name, each in self._layers.items()
@@ -138,13 +141,21 @@ class OptimizerDOConv:
     def _to_factors(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: Any) -> None:
         if any(closure is not None for closure in (*args[1:], *kwargs.values())):
             raise ValueError(messages.NO_CLOSURE)
+        self._settle()
+        self._in_step = True
         for each in self._layers.values():
             if each.weight.grad is not None:
                 each.D.grad = pull_back_(each.weight.grad, each.other, each.D, each.spec)
             _swap(each)
 
+    def _settle(self) -> None:
+        # After a step that was interrupted, the network still holds W: no second hook came.
+        if self._in_step:
+            self._to_kernels()
+
     @torch.no_grad()
     def _to_kernels(self, *_: Any) -> None:
+        self._in_step = False
         for each in self._layers.values():
             _swap(each)
             compose_into(each.weight, each.other, each.D, each.spec)

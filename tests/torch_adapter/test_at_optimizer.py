@@ -169,6 +169,29 @@ def test_removed_hooks_leave_a_plain_training() -> None:
     assert_same(model, other, 0)
 
 
+@pytest.mark.parametrize("then", ["state_dict", "remove", "another step"])
+def test_an_interrupted_step_leaves_no_W_in_the_network(then: str) -> None:
+    model = network()
+    before = copy.deepcopy(model)
+    optimizer = torch_sgd(model.parameters(), 0.1)
+    over = OptimizerDOConv(model, optimizer)
+    train(model, optimizer, range(3))
+    kernels = copy.deepcopy(model)
+
+    def interrupt(*_: Any) -> None:
+        raise KeyboardInterrupt
+
+    handle = optimizer.register_step_pre_hook(interrupt)  # after ours: the network holds W
+    with pytest.raises(KeyboardInterrupt):
+        optimizer.step()
+    handle.remove()
+    assert not torch.equal(model[0].weight, kernels[0].weight)
+    optimizer.zero_grad()
+    {"state_dict": over.state_dict, "remove": over.remove, "another step": optimizer.step}[then]()
+    assert_same(model, kernels)
+    assert not torch.equal(model[0].weight, before[0].weight)
+
+
 def test_a_gradient_scaler_skips_and_unscales() -> None:
     plain = network().float()
     optimizer = torch_sgd(plain.parameters(), 0.05)
