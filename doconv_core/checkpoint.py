@@ -1,7 +1,9 @@
 """The neutral file: DO-Conv layers' arrays for any framework, and the sizes to read them by.
 
 A safetensors file of canonical arrays: for each layer NAME, ``NAME.W`` (O, I/g, S), ``NAME.D``
-(I, K, S) where K > 1, and ``NAME.bias`` (O,) where it has one. The header's metadata has one key,
+(I, K, S) where K > 1, and ``NAME.bias`` (O,) where it has one. A CondConv layer's arrays have an
+axis of experts in front, its D is there where it is over-parameterized, and its own routing is
+``NAME.routing`` (I, E). The header's metadata has one key,
 ``doconv``: a json record of the version and of every layer's sizes, in the state's order. What
 was trained in one framework goes on in another::
 
@@ -25,6 +27,7 @@ from numpy.typing import NDArray
 
 from doconv_core import file_messages as messages
 from doconv_core.atomic import replacing
+from doconv_core.condconv import CondConvSpec
 from doconv_core.header import Header, read_header
 from doconv_core.spec import DOConvSpec
 from doconv_core.state import LayerState, State
@@ -35,7 +38,7 @@ VERSION = 1
 KEY = "doconv"
 """The one metadata key. With several, safetensors 0.8.0 writes them in random order."""
 
-_ARRAYS = ("W", "D", "bias")
+_ARRAYS = ("W", "D", "bias", "routing")
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 
 
@@ -96,10 +99,10 @@ def load(path: str | os.PathLike[str]) -> State:
     state = {}
     for layer, spec in specs.items():
         try:
-            W, D, bias = (arrays.pop(f"{layer}.{name}", None) for name in _ARRAYS)
+            W, D, bias, routing = (arrays.pop(f"{layer}.{name}", None) for name in _ARRAYS)
             if W is None:
                 raise ValueError(f"{layer}.W is missing")
-            state[layer] = LayerState(spec, W, D, bias)
+            state[layer] = LayerState(spec, W, D, bias, routing)
         except ValueError as fault:
             raise ValueError(messages.bad_file(path, f"layer {layer!r}: {fault}")) from fault
     if arrays:
@@ -139,7 +142,9 @@ def _arrays(state: Mapping[str, LayerState]) -> dict[str, NDArray[Any]]:
     return arrays
 
 
-def _specs(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> dict[str, DOConvSpec]:
+def _specs(
+    metadata: Mapping[str, str], path: str | os.PathLike[str]
+) -> dict[str, DOConvSpec | CondConvSpec]:
     """The record's sizes, checked."""
 
     def refuse(fault: str) -> ValueError:
@@ -152,13 +157,14 @@ def _specs(metadata: Mapping[str, str], path: str | os.PathLike[str]) -> dict[st
         version = record["version"]
         if version != VERSION:
             raise refuse(f"it is of version {version!r}; this release reads version {VERSION}")
-        specs: dict[str, DOConvSpec] = {}
+        specs: dict[str, DOConvSpec | CondConvSpec] = {}
         for sizes in record["layers"]:
             name = sizes.pop("name")
             if name in specs:
                 raise refuse(f"layer {name!r} is recorded twice")
             try:
-                specs[name] = DOConvSpec(**sizes)
+                kind = CondConvSpec if "num_experts" in sizes else DOConvSpec
+                specs[name] = kind(**sizes)
             except ValueError as fault:
                 raise refuse(f"layer {name!r}: {fault}") from fault
     except (KeyError, TypeError, AttributeError, json.JSONDecodeError, RecursionError) as fault:

@@ -143,3 +143,11 @@ def official_variables(missing: list[str], unexpected: list[str]) -> str:
         {"missing": missing, "unexpected": unexpected},
         "Rename its keys, or leave out what the model lacks.",
     )
+
+
+def condconv_in_file(path: Any, layer: str) -> str:
+    return bad_file(
+        path,
+        f"layer {layer!r} is CondConv, which no plain layer computes; write it into a model with "
+        "set_state() and fold that",
+    )

@@ -107,6 +107,11 @@ class DOConvSpec:
         return (self.out_channels, self.in_channels // self.groups, self.K)
 
     @property
+    def bias_shape(self) -> tuple[int, ...]:
+        """Shape of the bias: (O,)."""
+        return (self.out_channels,)
+
+    @property
     def kind(self) -> str:
         """The paper's name for this grouping: DO-Conv, DO-GConv or DO-DConv."""
         if self.groups == 1:

@@ -14,27 +14,30 @@ from typing import Any
 from numpy.typing import NDArray
 
 from doconv_core import messages
+from doconv_core.condconv import CondConvSpec
 from doconv_core.spec import DOConvSpec
 
 
 @dataclass(frozen=True, eq=False)
 class LayerState:
-    """The arrays of one DO-Conv layer.
+    """The arrays of one DO-Conv or CondConv layer.
 
     Attributes:
-        spec: the layer's sizes.
+        spec: the layer's sizes; those of CondConv put an axis of experts in front of each array.
         W: (O, I/g, S).
-        D: (I, K, S), as offset from the identity; None for K = 1.
+        D: (I, K, S), as offset from the identity; None for K = 1, and for plain CondConv.
         bias: (O,), or None.
+        routing: (I, E), of a CondConv layer that has its own; else None.
 
     Raises:
         ValueError: an array does not have the shape that ``spec`` gives it.
     """
 
-    spec: DOConvSpec
+    spec: DOConvSpec | CondConvSpec
     W: NDArray[Any]
     D: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
+    routing: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         D_shape = self.spec.D_shape if self.spec.has_D else None
@@ -43,8 +46,12 @@ class LayerState:
         if (None if self.D is None else self.D.shape) != D_shape:
             received = () if self.D is None else self.D.shape
             raise ValueError(messages.bad_shape("D", received, D_shape or ()))
-        if self.bias is not None and self.bias.shape != (self.spec.out_channels,):
-            raise ValueError(messages.bad_shape("bias", self.bias.shape, (self.spec.out_channels,)))
+        if self.bias is not None and self.bias.shape != self.spec.bias_shape:
+            raise ValueError(messages.bad_shape("bias", self.bias.shape, self.spec.bias_shape))
+        if self.routing is not None:
+            shape = self.spec.routing_shape if isinstance(self.spec, CondConvSpec) else ()
+            if self.routing.shape != shape:
+                raise ValueError(messages.bad_shape("routing", self.routing.shape, shape))
 
 
 State = dict[str, LayerState]
@@ -72,7 +79,11 @@ def check_state(model: Mapping[str, LayerState], state: Mapping[str, LayerState]
         )
     for name, own in model.items():
         given = state[name]
-        if given.spec != own.spec or (given.bias is None) != (own.bias is None):
+        same = all(
+            (getattr(given, array) is None) == (getattr(own, array) is None)
+            for array in ("bias", "routing")
+        )
+        if given.spec != own.spec or not same:
             raise ValueError(
                 messages.error(
                     f"the state of layer {name!r} must fit it",
@@ -81,6 +92,8 @@ def check_state(model: Mapping[str, LayerState], state: Mapping[str, LayerState]
                         "state_bias": given.bias is not None,
                         "layer": own.spec,
                         "layer_bias": own.bias is not None,
+                        "state_routing": given.routing is not None,
+                        "layer_routing": own.routing is not None,
                     },
                 )
             )

@@ -95,13 +95,15 @@ def names() -> tuple[str, ...]:
     return tuple(required.split(",")) if required else NAMES
 
 
-def load(name: str) -> Backend:
-    """The backend of that name; where it is missing, a skip, or an error if it was asked for."""
+def load(name: str, kind: str = "backend") -> Any:
+    """The backend of that name; where it is missing, a skip, or an error if it was asked for.
+
+    ``kind`` is the first word of its file's name: "backend" for a :class:`Backend`.
+    """
     try:
-        module = importlib.import_module(f"tests.backend_{name}")
+        module = importlib.import_module(f"tests.{kind}_{name}")
     except ImportError as error:
         if "DOCONV_BACKENDS" in os.environ:
             raise
         pytest.skip(f"{name} cannot be imported here: {error}")
-    backend: Backend = module.BACKEND
-    return backend
+    return module.BACKEND

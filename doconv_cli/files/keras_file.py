@@ -50,6 +50,7 @@ class KerasFile(CheckpointFile):
                 layers.append(PlainLayer(name, name, shape, dtype, bias, known))
                 continue
             own = state[name]
+            assert isinstance(own.spec, DOConvSpec)  # CondConv layers are not among convolutions
             layers.append(
                 DOLayer(
                     name=name,

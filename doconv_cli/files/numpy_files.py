@@ -10,9 +10,10 @@ import numpy as np
 from doconv_cli.files.array_file import ArrayFile
 from doconv_cli.files.hints import Hints
 from doconv_cli.files.layers import Array, DOLayer, Layer, Stored
-from doconv_core import State
+from doconv_core import DOConvSpec, State
 from doconv_core import file_messages as messages
 from doconv_core.checkpoint import load, read_bytes
+from doconv_core.condconv import CondConvSpec
 
 
 class NumpyFile(ArrayFile):
@@ -49,6 +50,9 @@ class NeutralFile(NumpyFile):
 
     def read(self, path: Path) -> dict[str, Any]:
         self.state = load(path)
+        for name, layer in self.state.items():
+            if isinstance(layer.spec, CondConvSpec):
+                raise ValueError(messages.condconv_in_file(path, name))
         return {
             _join(name, array): getattr(layer, array)
             for name, layer in self.state.items()
@@ -71,6 +75,7 @@ class NeutralFile(NumpyFile):
                 keys=tuple(_join(name, array) for array in ("W", "D")[: 1 + own.spec.has_D]),
             )
             for name, own in self.state.items()
+            if isinstance(own.spec, DOConvSpec)  # read() refuses others
         ]
 
     def written(self, out: Path) -> NumpyFile:
