@@ -1,0 +1,56 @@
+"""What an XSepConv layer costs, beside the depthwise convolution that it stands for."""
+
+from __future__ import annotations
+
+import math
+from collections.abc import Sequence
+from typing import NamedTuple
+
+from doconv_core.cost import LayerCost, layer_cost
+from doconv_core.spec import DOConvSpec
+from doconv_core.xsepconv import XSepConvSpec
+
+
+class XSepConvCost(NamedTuple):
+    """The costs of an XSepConv layer and of what it stands for.
+
+    Attributes:
+        depthwise: the k x k depthwise convolution, with D_mul=None where it is trained.
+        xsepconv: the three convolutions; those without a ``D_mul`` count as plain throughout.
+    """
+
+    depthwise: LayerCost
+    xsepconv: LayerCost
+
+
+def xsepconv_cost(
+    spec: XSepConvSpec, input_size: Sequence[int], *, batch_size: int = 1, bias: bool = False
+) -> XSepConvCost:
+    """Count what XSepConv and the depthwise convolution that it stands for cost.
+
+    Args:
+        spec: the layer's sizes.
+        input_size: the input's height and width, in pixels.
+        batch_size: images per step.
+        bias: whether the layer has a bias.
+
+    Returns:
+        For both, plain, in training, and folded; see :class:`doconv_core.LayerCost`.
+
+    Example:
+        >>> cost = xsepconv_cost(XSepConvSpec(96, 5), (14, 14))
+        >>> cost.depthwise.plain.parameters, cost.xsepconv.plain.parameters  # 25 and 14 by channel
+        (2400, 1344)
+    """
+    C, k = spec.channels, spec.kernel_size
+    size, parts = tuple(input_size), []
+    for conv, stride, columns in zip(spec.convolutions, spec.strides, spec.D_mul, strict=True):
+        size = tuple(math.ceil(n / s) for n, s in zip(size, stride, strict=True))
+        own = bias and conv.kernel_size == (k, 1)
+        cost = layer_cost(conv, size, batch_size=batch_size, bias=own)
+        parts.append(LayerCost(*(cost.plain,) * len(cost)) if columns is None else cost)
+    depthwise = DOConvSpec(C, C, (k, k), C)
+    return XSepConvCost(
+        layer_cost(depthwise, size, batch_size=batch_size, bias=bias),
+        parts[0] + parts[1] + parts[2],
+    )
