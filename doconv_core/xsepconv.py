@@ -72,9 +72,9 @@ class XSepConvSpec:
 
     def __post_init__(self) -> None:
         kernel_size = self.kernel_size
-        if isinstance(kernel_size, Sequence) and len(set(kernel_size)) == 1:
+        if isinstance(kernel_size, (tuple, list)) and len(set(kernel_size)) == 1:
             kernel_size = kernel_size[0]
-        if isinstance(kernel_size, Sequence) or not is_separable(kernel_size):
+        if isinstance(kernel_size, (tuple, list)) or not is_separable(kernel_size):
             raise ValueError(messages.not_separable(self.kernel_size))
         if self.corner not in range(len(CORNERS)):
             raise ValueError(messages.bad_corner(self.corner))
@@ -84,7 +84,7 @@ class XSepConvSpec:
         for name in ("stride", "dilation"):
             object.__setattr__(self, name, _pair(name, getattr(self, name)))
         given = self.D_mul
-        if not isinstance(given, Sequence) or isinstance(given, str):
+        if not isinstance(given, (tuple, list)):
             given = (given,) * len(NAMES)
         if len(given) != len(NAMES):
             raise ValueError(messages.not_three(self.D_mul))
@@ -168,7 +168,7 @@ def why_kept(
 
 
 def _pair(name: str, value: Any) -> tuple[int, int]:
-    if not isinstance(value, Sequence):
+    if not isinstance(value, (tuple, list)):
         value = (value, value)
     if len(value) != 2:
         raise ValueError(messages.not_two(name, value))
