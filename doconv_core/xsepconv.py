@@ -12,7 +12,7 @@ from __future__ import annotations
 
 from collections.abc import Sequence
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, NamedTuple
 
 from doconv_core import messages
 from doconv_core.spec import DOConvSpec, positive_integer
@@ -30,6 +30,22 @@ CORNERS: tuple[Pads, ...] = (
     ((0, 1), (1, 0)),  # bottom left
 )
 """The zeros of the 2 x 2 convolution, by corner."""
+
+
+class Part(NamedTuple):
+    """One of the three depthwise convolutions of an XSepConv layer."""
+
+    name: str
+    conv: DOConvSpec
+    """As it is over-parameterized, or would be."""
+    D_mul: int | None
+    """Its columns; None for a plain convolution."""
+    stride: tuple[int, int]
+    dilation: tuple[int, int]
+    padding: tuple[int, int]
+    """Zeros on both sides of each axis, without those of the corner."""
+    bias: bool
+    """Whether the layer's bias is this one's."""
 
 
 @dataclass(frozen=True)
@@ -59,7 +75,7 @@ class XSepConvSpec:
 
     Example:
         >>> spec = XSepConvSpec(16, 5, D_mul="K")
-        >>> [conv.kernel_size for conv in spec.convolutions], spec.D_mul
+        >>> [part.conv.kernel_size for part in spec.parts], spec.D_mul
         ([(2, 2), (1, 5), (5, 1)], (4, 5, 5))
     """
 
@@ -88,47 +104,35 @@ class XSepConvSpec:
             given = (given,) * len(NAMES)
         if len(given) != len(NAMES):
             raise ValueError(messages.not_three(self.D_mul))
-        columns = (None if each == "K" else each for each in given)
-        specs = [
-            DOConvSpec(self.channels, self.channels, size, self.channels, each)
-            for size, each in zip(self.kernel_sizes, columns, strict=True)
-        ]
-        D_mul = (None if each is None else spec.S for each, spec in zip(given, specs, strict=True))
-        object.__setattr__(self, "D_mul", tuple(D_mul))
-
-    @property
-    def kernel_sizes(self) -> tuple[tuple[int, int], ...]:
-        """Of the three convolutions."""
-        return (2, 2), (1, self.kernel_size), (self.kernel_size, 1)
-
-    @property
-    def strides(self) -> tuple[tuple[int, int], ...]:
-        """Of the three convolutions."""
-        return (1, 1), (1, self.stride[1]), (self.stride[0], 1)
-
-    @property
-    def dilations(self) -> tuple[tuple[int, int], ...]:
-        """Of the three convolutions."""
-        return (1, 1), (1, self.dilation[1]), (self.dilation[0], 1)
-
-    @property
-    def pads(self) -> tuple[Pads, ...]:
-        """Of the three convolutions."""
-        vertical, horizontal = (same_padding(self.kernel_size, d) for d in self.dilation)
-        pair: tuple[Pads, Pads] = (
-            ((0, 0), (horizontal, horizontal)),
-            ((vertical, vertical), (0, 0)),
+        # Two looks: the parts know what "K" is for each of them.
+        object.__setattr__(self, "D_mul", tuple(None if each == "K" else each for each in given))
+        columns = (
+            None if each is None else part.conv.S
+            for each, part in zip(given, self.parts, strict=True)
         )
-        return (CORNERS[self.corner], *pair)
+        object.__setattr__(self, "D_mul", tuple(columns))
 
     @property
-    def convolutions(self) -> tuple[DOConvSpec, ...]:
-        """The three depthwise convolutions, as they are, or would be, over-parameterized."""
-        C = self.channels
-        return tuple(
-            DOConvSpec(C, C, size, C, columns)
-            for size, columns in zip(self.kernel_sizes, self.D_mul, strict=True)
+    def parts(self) -> tuple[Part, ...]:
+        """The three convolutions, in order."""
+        k, C = self.kernel_size, self.channels
+        sizes = ((2, 2), (1, k), (k, 1))
+        square, horizontal, vertical = (
+            (name, DOConvSpec(C, C, size, C, columns), columns)
+            for name, size, columns in zip(NAMES, sizes, self.D_mul, strict=True)
         )
+        (sv, sh), (dv, dh) = self.stride, self.dilation
+        pv, ph = same_padding(k, dv), same_padding(k, dh)
+        return (
+            Part(*square, stride=(1, 1), dilation=(1, 1), padding=(0, 0), bias=False),
+            Part(*horizontal, stride=(1, sh), dilation=(1, dh), padding=(0, ph), bias=False),
+            Part(*vertical, stride=(sv, 1), dilation=(dv, 1), padding=(pv, 0), bias=True),
+        )
+
+    @property
+    def zeros(self) -> Pads:
+        """What the 2 x 2 convolution's input is padded with."""
+        return CORNERS[self.corner]
 
 
 def is_separable(kernel_size: Any) -> bool:

@@ -43,14 +43,10 @@ def xsepconv_cost(
         (2400, 1344)
     """
     C, k = spec.channels, spec.kernel_size
-    size, parts = tuple(input_size), []
-    for conv, stride, columns in zip(spec.convolutions, spec.strides, spec.D_mul, strict=True):
-        size = tuple(math.ceil(n / s) for n, s in zip(size, stride, strict=True))
-        own = bias and conv.kernel_size == (k, 1)
-        cost = layer_cost(conv, size, batch_size=batch_size, bias=own)
-        parts.append(LayerCost(*(cost.plain,) * len(cost)) if columns is None else cost)
-    depthwise = DOConvSpec(C, C, (k, k), C)
-    return XSepConvCost(
-        layer_cost(depthwise, size, batch_size=batch_size, bias=bias),
-        parts[0] + parts[1] + parts[2],
-    )
+    size, costs = tuple(input_size), []
+    for part in spec.parts:
+        size = tuple(math.ceil(n / s) for n, s in zip(size, part.stride, strict=True))
+        cost = layer_cost(part.conv, size, batch_size=batch_size, bias=bias and part.bias)
+        costs.append(cost if part.D_mul else LayerCost(*(cost.plain,) * len(cost)))
+    depthwise = layer_cost(DOConvSpec(C, C, (k, k), C), size, batch_size=batch_size, bias=bias)
+    return XSepConvCost(depthwise, costs[0] + costs[1] + costs[2])

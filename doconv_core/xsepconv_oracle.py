@@ -20,10 +20,10 @@ class XSepConvOracle:
     """
 
     def __init__(self, spec: XSepConvSpec) -> None:
-        sizes = zip(spec.convolutions, spec.strides, spec.pads, spec.dilations, strict=True)
+        pads = [spec.zeros, *([(n, n) for n in part.padding] for part in spec.parts[1:])]
         self.parts = [
-            Oracle(conv, stride=stride, padding=pads, dilation=dilation)
-            for conv, stride, pads, dilation in sizes
+            Oracle(part.conv, stride=part.stride, padding=zeros, dilation=part.dilation)
+            for part, zeros in zip(spec.parts, pads, strict=True)
         ]
 
     def __call__(

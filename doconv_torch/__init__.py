@@ -21,6 +21,8 @@ from doconv_torch.layers import (
 )
 from doconv_torch.official import load_official
 from doconv_torch.summary import summary
+from doconv_torch.xsepconv import XSepConv2d
+from doconv_torch.xsepconv_conversion import convert_depthwise
 
 __all__ = [
     "DOConv1d",
@@ -30,7 +32,9 @@ __all__ = [
     "DOConvTranspose2d",
     "DOConvTranspose3d",
     "OptimizerDOConv",
+    "XSepConv2d",
     "convert",
+    "convert_depthwise",
     "fold",
     "get_state",
     "load_official",
