@@ -116,6 +116,16 @@ class CondConvSpec:
         return self.D_mul is not None
 
     @property
+    def extra_columns(self) -> int:
+        """Columns of W beyond the kernel's own, S - K; they live in ``W_extra``."""
+        return self.expert.extra_columns
+
+    @property
+    def free_columns(self) -> int:
+        """Columns of W, the last ones, that no copy of the identity reaches (S mod K)."""
+        return self.expert.free_columns
+
+    @property
     def plain(self) -> CondConvSpec:
         """The sizes after fold: without D."""
         return CondConvSpec(

@@ -96,7 +96,8 @@ class CondConvOracle:
         for e in range(self.spec.num_experts):
             share = alpha[:, e].reshape(-1, *(1,) * (grad_y.ndim - 1)) * grad_y
             experts.append(self.expert.gradients(x, W[e], None if D is None else D[e], share))
-        grad_alpha: Array = np.einsum("en...,n...->ne", self._outputs(x, W, D, bias), grad_y)
+        products = self._outputs(x, W, D, bias) * grad_y
+        grad_alpha: Array = products.reshape(*products.shape[:2], -1).sum(axis=2).T
         grad_x, grad_R = sum(g.x for g in experts), None
         if R is not None:
             through_routing, grad_R = routing_gradients(x, np.asarray(R, np.float64), grad_alpha)

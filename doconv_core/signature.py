@@ -1,15 +1,16 @@
-"""The signature of an over-parameterized layer: its host's, then ours."""
+"""The signature of one of our layers: its host's, then ours."""
 
 from __future__ import annotations
 
 import inspect
+from collections.abc import Sequence
 from typing import Any
 
 OURS = ("D_mul", "composition")
 
 
 class HostSignature:
-    """A class's ``__signature__``: the host's arguments, then by keyword D_mul and composition.
+    """A class's ``__signature__``: the host's arguments, then by keyword those of our own.
 
     The layers share one constructor that passes on what it is given; this is what
     ``inspect.signature`` and ``help`` show. A descriptor, because a plain attribute would also
@@ -18,12 +19,13 @@ class HostSignature:
     Args:
         host: the host's layer class.
         shared: the class with the shared constructor.
+        names: our arguments.
     """
 
-    def __init__(self, host: type, shared: type) -> None:
+    def __init__(self, host: type, shared: type, names: Sequence[str] = OURS) -> None:
         signature = inspect.signature(host.__init__)  # type: ignore[misc]
         _, *theirs = signature.parameters.values()
-        added = [inspect.signature(shared.__init__).parameters[name] for name in OURS]  # type: ignore[misc]
+        added = [inspect.signature(shared.__init__).parameters[name] for name in names]  # type: ignore[misc]
         rest = [p for p in theirs if p.kind is p.VAR_KEYWORD]
         positional = [p for p in theirs if p.kind is not p.VAR_KEYWORD]
         self.signature = signature.replace(parameters=[*positional, *added, *rest])

@@ -10,6 +10,8 @@ Example:
 
 from doconv_torch.at_optimizer import OptimizerDOConv
 from doconv_torch.checkpoint import get_state, set_state
+from doconv_torch.condconv import CondConv1d, CondConv2d, CondConv3d
+from doconv_torch.condconv_base import Routing
 from doconv_torch.conversion import convert, fold
 from doconv_torch.layers import (
     DOConv1d,
@@ -25,6 +27,9 @@ from doconv_torch.xsepconv import XSepConv2d
 from doconv_torch.xsepconv_conversion import convert_depthwise
 
 __all__ = [
+    "CondConv1d",
+    "CondConv2d",
+    "CondConv3d",
     "DOConv1d",
     "DOConv2d",
     "DOConv3d",
@@ -32,6 +37,7 @@ __all__ = [
     "DOConvTranspose2d",
     "DOConvTranspose3d",
     "OptimizerDOConv",
+    "Routing",
     "XSepConv2d",
     "convert",
     "convert_depthwise",

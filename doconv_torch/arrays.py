@@ -1,8 +1,9 @@
-"""One view of an over-parameterized convolution, whether a DO-Conv layer or a parametrized one."""
+"""One view of an over-parameterized layer: DO-Conv, parametrized, or CondConv."""
 
 from __future__ import annotations
 
 from collections.abc import Callable, Iterator
+from dataclasses import replace
 from typing import Any, NamedTuple
 
 import numpy as np
@@ -12,9 +13,10 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from doconv_core import DOConvSpec, fold_kernel
+from doconv_core import CondConvSpec, DOConvSpec, fold_kernel
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_torch.base import DOConvNd
+from doconv_torch.condconv_base import CondConvNd
 from doconv_torch.parametrization import over_parameterization, weight_parametrizations
 
 ArraysKey = tuple[int, int, int]
@@ -24,7 +26,7 @@ class OverParameterized(NamedTuple):
     """The parameters of one over-parameterized convolution, and the module they are in."""
 
     name: str
-    module: _ConvNd
+    module: _ConvNd | CondConvNd
     spec: DOConvSpec
     weight: Tensor
     D: Tensor | None
@@ -50,6 +52,19 @@ class OverParameterized(NamedTuple):
         return to_tensor(from_canonical(self.spec, array, self.layout, spatial=spatial))
 
 
+class StackedExperts(OverParameterized):
+    """A CondConv layer, whose experts side by side are one kernel: ``spec`` is the stacked one."""
+
+    __slots__ = ()
+
+    def W(self, to_numpy: Callable[[Tensor], NDArray[Any]]) -> NDArray[Any]:
+        return super().W(lambda array: to_numpy(array.flatten(0, 1)))
+
+    def in_layout(self, array: NDArray[Any], *, spatial: bool = True) -> Tensor:
+        stacked = super().in_layout(array, spatial=spatial)
+        return stacked.unflatten(0, self.weight.shape[:2])
+
+
 def to_float64(tensor: Tensor) -> NDArray[np.float64]:
     """Exact, for every floating-point type."""
     array: NDArray[np.float64] = tensor.detach().cpu().double().numpy()
@@ -62,14 +77,25 @@ def to_tensor(array: NDArray[Any]) -> Tensor:
 
 
 def over_parameterized(model: nn.Module) -> Iterator[OverParameterized]:
-    """Every over-parameterized convolution of a model, shared ones once."""
+    """Every over-parameterized layer of a model, shared ones once."""
+    for layer in with_state(model):
+        if not isinstance(layer.module, CondConvNd) or layer.module.spec.has_D:
+            yield layer
+
+
+def with_state(model: nn.Module) -> Iterator[OverParameterized]:
+    """The same, and plain CondConv layers: what a neutral state holds."""
     for name, module in model.named_modules():
-        if isinstance(module, DOConvNd):
+        if isinstance(module, CondConvNd):
+            arrays = (module.weight, module.D, module.W_extra)
+            yield StackedExperts(name, module, module.spec.stacked, *arrays)
+        elif isinstance(module, DOConvNd):
             yield OverParameterized(
                 name, module, module.spec, module.weight, module.D, module.W_extra
             )
         elif (parametrization := over_parameterization(module)) is not None:
             assert isinstance(module, _ConvNd)
+            assert isinstance(parametrization.spec, DOConvSpec)
             yield OverParameterized(
                 name,
                 module,
@@ -78,6 +104,11 @@ def over_parameterized(model: nn.Module) -> Iterator[OverParameterized]:
                 parametrization.D,
                 parametrization.W_extra,
             )
+
+
+def experts_spec(layer: CondConvNd, D_mul: int | None) -> CondConvSpec:
+    """The sizes that a plain CondConv layer has when over-parameterized."""
+    return replace(layer.spec, D_mul="K" if D_mul is None else D_mul)
 
 
 def plain_spec(conv: _ConvNd, D_mul: int | None) -> DOConvSpec:
@@ -100,7 +131,7 @@ def folded_weight(layer: OverParameterized) -> Tensor:
     """
     if layer.weight.is_meta:  # nothing to compute, but the structure can be folded
         return torch.empty_like(layer.weight)
-    D = None if layer.D is None else to_float64(layer.D)
+    D = None if layer.D is None else to_float64(layer.D).reshape(layer.spec.D_shape)
     dtype = str(layer.weight.dtype).removeprefix("torch.")
     kernel = fold_kernel(layer.spec, layer.W(to_float64), D, dtype, layer.name)
     return layer.in_layout(kernel).to(layer.weight.dtype)  # exact; bfloat16 came as float32
@@ -109,7 +140,7 @@ def folded_weight(layer: OverParameterized) -> Tensor:
 def restore_class(layer: OverParameterized) -> None:
     """Turn the module back into what it was before conversion; ``weight`` keeps its values."""
     module = layer.module
-    if isinstance(module, DOConvNd):
+    if isinstance(module, (DOConvNd, CondConvNd)):
         module.restore_()
         return
     # Copies of a parametrized module share its class, and torch (2.13) would take `weight` out of

@@ -20,7 +20,7 @@ from doconv_torch.composition import (
     feature_transposed_convolution,
     outside_autocast,
 )
-from doconv_torch.initialization import new_arrays, reset_arrays
+from doconv_torch.initialization import fill_missing_arrays, new_arrays, reset_arrays
 
 
 class DOConvNd(_ConvNd):
@@ -153,17 +153,7 @@ class DOConvNd(_ConvNd):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         # A plain convolution's checkpoint has no D: it means the layer that computes the same.
-        # (load_state_dict hands every module a copy, so the caller's dictionary stays as it is.)
-        given = state_dict.get(prefix + "weight")
-        ours = {prefix + "D", prefix + "W_extra"}
-        if self.D is not None and isinstance(given, Tensor) and not ours & state_dict.keys():
-            weight = given.new_empty(self.weight.shape)  # a wrong shape is reported below
-            D, W_extra = new_arrays(self.spec, weight)
-            # Loading never depends on the random state: every process of a job gets the same.
-            reset_arrays(self.spec, weight, D, W_extra, torch.Generator("cpu").manual_seed(0))
-            state_dict[prefix + "D"] = D
-            if W_extra is not None:
-                state_dict[prefix + "W_extra"] = W_extra
+        fill_missing_arrays(self.spec, state_dict, prefix, self.weight)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @classmethod

@@ -1,4 +1,4 @@
-"""The neutral state of a model: its over-parameterized layers, for any framework."""
+"""The neutral state of a model: its DO-Conv and CondConv layers, for any framework."""
 
 from __future__ import annotations
 
@@ -10,12 +10,13 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from doconv_core import LayerState, State, check_state, messages
-from doconv_torch.arrays import OverParameterized, over_parameterized, to_tensor
+from doconv_torch.arrays import OverParameterized, to_tensor, with_state
+from doconv_torch.condconv_base import CondConvNd, Routing
 from doconv_torch.eligibility import is_sharded
 
 
 def get_state(model: nn.Module) -> State:
-    """Copy the arrays of every over-parameterized layer, in the canonical layout.
+    """Copy the arrays of every DO-Conv and CondConv layer, in the canonical layout.
 
     Args:
         model: any module; its other parameters (of batch norms, say) are not included.
@@ -33,14 +34,17 @@ def get_state(model: nn.Module) -> State:
         (8, 3, 9)
     """
     state: State = {}
-    for layer in over_parameterized(model):
-        bias = layer.module.bias
+    for layer in with_state(model):
+        module, bias = layer.module, layer.module.bias
         _check_readable(layer)
+        spec = module.spec if isinstance(module, CondConvNd) else layer.spec
+        R = _routing_weight(layer)
         state[layer.name] = LayerState(
-            layer.spec,
-            layer.W(_to_numpy),
+            spec,
+            layer.W(_to_numpy).reshape(spec.W_shape),
             None if layer.D is None else _to_numpy(layer.D),
             None if bias is None else _to_numpy(bias),
+            None if R is None else _to_numpy(R.T),
         )
     return state
 
@@ -50,7 +54,7 @@ def set_state(model: nn.Module, state: State) -> None:
     """Write a neutral state into a converted model, casting to its types.
 
     Args:
-        model: a model with the same over-parameterized layers, under the same names.
+        model: a model with the same DO-Conv and CondConv layers, under the same names.
         state: as from ``get_state``, in any framework.
 
     Raises:
@@ -58,21 +62,32 @@ def set_state(model: nn.Module, state: State) -> None:
     """
     check_state(get_state(model), state)
     written: list[tuple[Tensor, Tensor]] = []
-    for layer in over_parameterized(model):
+    for layer in with_state(model):
         given, K = state[layer.name], layer.spec.K
-        written.append((layer.weight, layer.in_layout(given.W[..., :K])))
+        W = given.W.reshape(layer.spec.W_shape)
+        written.append((layer.weight, layer.in_layout(W[..., :K])))
         if layer.W_extra is not None:
-            written.append((layer.W_extra, layer.in_layout(given.W[..., K:], spatial=False)))
+            written.append((layer.W_extra, layer.in_layout(W[..., K:], spatial=False)))
         if layer.D is not None and given.D is not None:
             written.append((layer.D, to_tensor(given.D)))
         if layer.module.bias is not None and given.bias is not None:
             written.append((layer.module.bias, to_tensor(given.bias)))
+        R = _routing_weight(layer)
+        if R is not None and given.routing is not None:
+            written.append((R, to_tensor(given.routing.T)))
     for parameter, tensor in written:
         parameter.copy_(tensor)
 
 
+def _routing_weight(layer: OverParameterized) -> Tensor | None:
+    """Of a CondConv layer with a routing of its own, (E, I)."""
+    routing = layer.module.routing if isinstance(layer.module, CondConvNd) else None
+    return routing.weight if isinstance(routing, Routing) else None
+
+
 def _check_readable(layer: OverParameterized) -> None:
-    for array in (layer.weight, layer.D, layer.W_extra, layer.module.bias):
+    R = _routing_weight(layer)
+    for array in (layer.weight, layer.D, layer.W_extra, layer.module.bias, R):
         if array is not None and (array.is_meta or is_sharded(array)):
             reason = messages.NO_VALUES_YET if array.is_meta else messages.SHARDED
             raise ValueError(messages.cannot_read(layer.name, reason))

@@ -11,7 +11,7 @@ import copy
 import logging
 import warnings
 from collections import Counter
-from collections.abc import Callable
+from collections.abc import Callable, Mapping
 from typing import TypeVar
 
 import torch
@@ -20,9 +20,10 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
-from doconv_core import DOConvSpec, messages
+from doconv_core import CondConvSpec, DOConvSpec, messages
 from doconv_torch.arrays import (
     ArraysKey,
+    experts_spec,
     folded_weight,
     over_parameterized,
     plain_spec,
@@ -30,11 +31,12 @@ from doconv_torch.arrays import (
     users_of_weights,
 )
 from doconv_torch.base import DOConvNd
+from doconv_torch.condconv_base import CondConvNd
 from doconv_torch.eligibility import (
     HOSTS,
     check_foldable,
     check_ready,
-    is_convolution,
+    is_candidate,
     why_plain,
 )
 from doconv_torch.initialization import apart_generator
@@ -60,9 +62,9 @@ def convert(
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
     Every ``nn.Conv{1,2,3}d`` and ``nn.ConvTranspose{1,2,3}d`` with more than one kernel element
-    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, flags and hooks. What
-    cannot be converted is left as it was; :func:`summary` gives the reasons. Converting twice
-    changes nothing.
+    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, flags and hooks; the
+    experts of a plain CondConv layer get their D's. What cannot be converted is left as it was;
+    :func:`summary` gives the reasons. Converting twice changes nothing.
 
     Args:
         model: any module; a single convolution too.
@@ -105,11 +107,11 @@ def convert(
     # Decide everything, then build everything, then change the model: an error leaves it whole.
     names: dict[nn.Module, list[str]] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        if is_convolution(module):
+        if is_candidate(module):
             names.setdefault(module, []).append(name)
     already = {layer.module for layer in over_parameterized(model)}
     reasons: Counter[str] = Counter()
-    chosen: dict[str, DOConvSpec] = {}
+    chosen: dict[str, DOConvSpec | CondConvSpec] = {}
     for module, paths in names.items():
         if module in already:
             continue
@@ -120,6 +122,8 @@ def convert(
             reason = messages.NOT_SELECTED
         if reason:
             reasons[reason] += 1
+        elif isinstance(module, CondConvNd):
+            chosen[paths[0]] = experts_spec(module, D_mul)
         else:
             assert isinstance(module, _ConvNd)
             chosen[paths[0]] = plain_spec(module, D_mul)
@@ -143,6 +147,8 @@ def convert(
 
 def fold(model: Model, *, inplace: bool = False) -> Model:
     """Compose every DO-Conv layer once and give the plain model back: same classes, same keys.
+
+    Over-parameterized CondConv layers become plain CondConv layers.
 
     Args:
         model: any module; a single DO-Conv layer too.
@@ -205,22 +211,28 @@ def convert_layer(conv: nn.Module, D_mul: int | None) -> DOConvNd:
     return layer
 
 
-def _over_parameterize(model: nn.Module, chosen: dict[str, DOConvSpec]) -> list[New]:
+def _over_parameterize(
+    model: nn.Module, chosen: Mapping[str, DOConvSpec | CondConvSpec]
+) -> list[New]:
     generator = apart_generator()
-    layers: list[tuple[_ConvNd, OverParameterization]] = []
-    made: dict[tuple[int, DOConvSpec], OverParameterization] = {}
+    layers: list[tuple[_ConvNd | CondConvNd, OverParameterization]] = []
+    made: dict[tuple[int, DOConvSpec | CondConvSpec], OverParameterization] = {}
     for name, spec in chosen.items():
         layer = model.get_submodule(name)
-        assert isinstance(layer, _ConvNd)
+        assert isinstance(layer, (_ConvNd, CondConvNd))
         key = (id(layer.weight), spec)  # layers that share a weight share its D
         if key not in made:
             made[key] = OverParameterization(spec, layer.weight, generator)
         layers.append((layer, made[key]))
     converted = [(layer.weight, dict(arrays.named_parameters())) for layer, arrays in layers]
     for layer, arrays in layers:
-        if type(layer) in HOSTS and "forward" not in layer.__dict__:
+        if isinstance(layer, CondConvNd):
+            assert isinstance(arrays.spec, CondConvSpec)
+            layer.over_parameterize_(arrays.spec, arrays.D, arrays.W_extra)
+        elif type(layer) in HOSTS and "forward" not in layer.__dict__:
             layer.__class__ = HOSTS[type(layer)]
             assert isinstance(layer, DOConvNd)
+            assert isinstance(arrays.spec, DOConvSpec)
             layer.over_parameterize_(arrays.spec, arrays.D, arrays.W_extra)
         else:
             parametrize.register_parametrization(layer, "weight", arrays)

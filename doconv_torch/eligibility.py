@@ -10,6 +10,8 @@ from torch.nn.utils import parametrize
 from doconv_core import messages
 from doconv_torch.arrays import OverParameterized, over_parameterized
 from doconv_torch.base import DOConvNd
+from doconv_torch.condconv import CONDCONV_LAYERS
+from doconv_torch.condconv_base import CondConvNd
 from doconv_torch.layers import LAYERS
 from doconv_torch.parametrization import weight_parametrizations
 
@@ -29,6 +31,11 @@ def is_convolution(module: nn.Module) -> bool:
     return isinstance(module, _ConvNd) or quantized
 
 
+def is_candidate(module: nn.Module) -> bool:
+    """Whether convert considers a module: a convolution, or a CondConv layer."""
+    return is_convolution(module) or isinstance(module, CondConvNd)
+
+
 def is_sharded(tensor: Tensor) -> bool:
     """Whether a parameter is a DTensor, of which this process holds a part only."""
     return hasattr(tensor, "full_tensor")
@@ -45,9 +52,11 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
     """Why convert leaves a convolution as it is; "" where it can be over-parameterized.
 
     Args:
-        module: a convolution.
+        module: a convolution, or a CondConv layer.
         any_subclass: do not object to a subclass (its weight will be parametrized instead).
     """
+    if isinstance(module, CondConvNd):
+        return _why_experts_plain(module)
     if not isinstance(module, _ConvNd) or _for_quantization(module):
         return messages.QUANTIZED
     if parametrize.is_parametrized(module):
@@ -67,6 +76,20 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
     if is_sharded(module.weight):
         return messages.SHARDED
     return messages.POINTWISE if all(size == 1 for size in module.kernel_size) else ""
+
+
+def _why_experts_plain(module: CondConvNd) -> str:
+    if parametrize.is_parametrized(module):
+        return messages.PARAMETRIZED
+    if not isinstance(module._parameters.get("weight"), nn.Parameter):
+        return messages.RECOMPUTED_WEIGHT
+    if type(module) not in CONDCONV_LAYERS:
+        return messages.OWN_FORWARD
+    if "forward" in module.__dict__:
+        return messages.INSTANCE_FORWARD
+    if is_sharded(module.weight):
+        return messages.SHARDED
+    return messages.POINTWISE if module.spec.K == 1 else ""
 
 
 def check_ready(model: nn.Module) -> None:
@@ -104,13 +127,13 @@ def check_foldable(model: nn.Module) -> None:
 
 def _why_not_foldable(layer: OverParameterized) -> str:
     module = layer.module
-    if not isinstance(module, DOConvNd):  # its only parametrization must be ours
+    if not isinstance(module, (DOConvNd, CondConvNd)):  # its only parametrization must be ours
         return messages.PARAMETRIZED if len(weight_parametrizations(module)) > 1 else ""
     if parametrize.is_parametrized(module):
         return messages.PARAMETRIZED
     if not {"weight", "D", "W_extra"} <= module._parameters.keys():
         return messages.RECOMPUTED_WEIGHT
-    return "" if type(module) in LAYERS else messages.OWN_FORWARD
+    return "" if type(module) in (*LAYERS, *CONDCONV_LAYERS) else messages.OWN_FORWARD
 
 
 def _is_one_of(names: set[str], module: nn.Module) -> bool:

@@ -3,14 +3,17 @@
 from __future__ import annotations
 
 import math
+from typing import Any
 
 import torch
 from torch import Tensor, nn
 
-from doconv_core import DOConvSpec
+from doconv_core import CondConvSpec, DOConvSpec
+
+Spec = DOConvSpec | CondConvSpec
 
 
-def new_arrays(spec: DOConvSpec, weight: Tensor) -> tuple[nn.Parameter | None, nn.Parameter | None]:
+def new_arrays(spec: Spec, weight: Tensor) -> tuple[nn.Parameter | None, nn.Parameter | None]:
     """Uninitialized D and W_extra of weight's dtype, device and requires_grad (None: has none)."""
 
     def parameter(*shape: int) -> nn.Parameter:
@@ -19,13 +22,13 @@ def new_arrays(spec: DOConvSpec, weight: Tensor) -> tuple[nn.Parameter | None, n
     extra = spec.extra_columns
     return (
         parameter(*spec.D_shape) if spec.has_D else None,
-        parameter(*weight.shape[:2], extra) if extra else None,
+        parameter(*weight.shape[: -len(spec.kernel_size)], extra) if extra else None,
     )
 
 
 @torch.no_grad()
 def reset_arrays(
-    spec: DOConvSpec,
+    spec: Spec,
     weight: Tensor,
     D: Tensor | None,
     W_extra: Tensor | None,
@@ -43,10 +46,33 @@ def reset_arrays(
     W_extra.zero_()
     free = spec.free_columns
     if free and not W_extra.is_meta:
-        bound = 1 / math.sqrt(weight[0].numel())  # kaiming_uniform_(a=sqrt(5)) on the fan-in
+        fan_in = math.prod(weight.shape[-len(spec.kernel_size) - 1 :])
+        bound = 1 / math.sqrt(fan_in)  # kaiming_uniform_(a=sqrt(5))
         # On the CPU, whatever the default device: the generator is there.
-        drawn = torch.empty(*W_extra.shape[:2], free, device="cpu")
-        W_extra[:, :, -free:] = drawn.uniform_(-bound, bound, generator=generator)
+        drawn = torch.empty(*W_extra.shape[:-1], free, device="cpu")
+        W_extra[..., -free:] = drawn.uniform_(-bound, bound, generator=generator)
+
+
+def fill_missing_arrays(spec: Spec, state_dict: dict[str, Any], prefix: str, own: Tensor) -> None:
+    """Give a plain layer's state the D and W_extra with which the layer computes the same.
+
+    Args:
+        spec: the layer's sizes.
+        state_dict: what is being loaded; ``load_state_dict`` hands every module a copy.
+        prefix: of the layer's keys.
+        own: the layer's weight.
+    """
+    given = state_dict.get(prefix + "weight")
+    ours = {prefix + "D", prefix + "W_extra"}
+    if not spec.has_D or not isinstance(given, Tensor) or ours & state_dict.keys():
+        return
+    weight = given.new_empty(own.shape)  # a wrong shape is reported by load_state_dict
+    D, W_extra = new_arrays(spec, weight)
+    # Loading never depends on the random state: every process of a job gets the same.
+    reset_arrays(spec, weight, D, W_extra, torch.Generator("cpu").manual_seed(0))
+    state_dict[prefix + "D"] = D
+    if W_extra is not None:
+        state_dict[prefix + "W_extra"] = W_extra
 
 
 def apart_generator() -> torch.Generator:

@@ -86,7 +86,8 @@ def load_official(
 
 def _convolutions(model: nn.Module) -> dict[str, OverParameterized]:
     """Every convolution by every name, the plain ones as if with nothing but their weight."""
-    converted = {layer.module: layer for layer in over_parameterized(model)}
+    layers = over_parameterized(model)  # the authors have no CondConv
+    converted = {layer.module: layer for layer in layers if isinstance(layer.module, _ConvNd)}
     found = {}
     for name, module in model.named_modules(remove_duplicate=False):
         if module in converted:

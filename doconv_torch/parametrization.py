@@ -13,13 +13,15 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
-from doconv_core import DOConvSpec
+from doconv_core import CondConvSpec, DOConvSpec
 from doconv_torch.composition import compose, outside_autocast
 from doconv_torch.initialization import new_arrays, reset_arrays
 
 
 class OverParameterization(nn.Module):
     """The parametrization ``weight -> composed kernel``; holds D and W_extra.
+
+    Those of a CondConv layer too, which composes its kernels itself.
 
     Args:
         spec: the sizes of the convolution, which has more than one kernel element.
@@ -31,7 +33,10 @@ class OverParameterization(nn.Module):
     """
 
     def __init__(
-        self, spec: DOConvSpec, weight: Tensor, generator: torch.Generator | None = None
+        self,
+        spec: DOConvSpec | CondConvSpec,
+        weight: Tensor,
+        generator: torch.Generator | None = None,
     ) -> None:
         super().__init__()
         self.spec = spec
@@ -41,6 +46,7 @@ class OverParameterization(nn.Module):
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D
         assert D is not None
+        assert isinstance(spec, DOConvSpec)
         with outside_autocast(D.device.type):
             return compose(
                 weight,

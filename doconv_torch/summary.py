@@ -9,10 +9,20 @@ import torch
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from doconv_core import LayerCost, Summary, SummaryRow, layer_cost, messages
+from doconv_core import (
+    CondConvSpec,
+    DOConvSpec,
+    LayerCost,
+    Summary,
+    SummaryRow,
+    condconv_cost,
+    layer_cost,
+    messages,
+)
 from doconv_core.summary import row_costs
 from doconv_torch.arrays import over_parameterized, plain_spec
-from doconv_torch.eligibility import has_lazy_weight, is_convolution, why_plain
+from doconv_torch.condconv_base import CondConvNd
+from doconv_torch.eligibility import has_lazy_weight, is_candidate, why_plain
 
 Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 """Of one call of a layer: batch size, input size, output size."""
@@ -20,6 +30,8 @@ Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> Summary:
     """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
+
+    A CondConv layer's plain form is plain CondConv; its MACs are those of mixing kernels.
 
     Args:
         model: any module, converted or not. It is not changed.
@@ -39,20 +51,22 @@ def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> S
     calls = {} if inputs is None else _sizes_of_calls(model, inputs)
     rows = []
     for name, module in model.named_modules():
-        if not is_convolution(module):
+        if not is_candidate(module):
             continue
         kind, layer = type(module).__name__, layers.get(module)
         reason = "" if layer else why_plain(module) or messages.CONVERTIBLE
-        if not isinstance(module, _ConvNd) or has_lazy_weight(module):
+        spec: DOConvSpec | CondConvSpec
+        if isinstance(module, CondConvNd):
+            spec = module.spec
+            kind = spec.kind
+        elif isinstance(module, _ConvNd) and not has_lazy_weight(module):
+            spec = layer.spec if layer else plain_spec(module, None)
+        else:
             rows.append(SummaryRow(name, kind, reason=reason))
             continue
-        spec = layer.spec if layer else plain_spec(module, None)
-        costs = [
-            layer_cost(spec, out, input_size=size, batch_size=batch, bias=module.bias is not None)
-            for batch, size, out in calls.get(module, [])
-        ]
+        costs = [_cost(module, spec, *sizes) for sizes in calls.get(module, [])]
         one = (1,) * len(spec.kernel_size)
-        parameters = layer_cost(spec, one, input_size=one, bias=module.bias is not None)
+        parameters = _cost(module, spec, 1, one, one)
         composition = getattr(module, "composition", "kernel")
         row = row_costs(parameters, over_parameterized=bool(layer))
         row["macs"] = row_costs(
@@ -60,6 +74,20 @@ def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> S
         )["macs"]
         rows.append(SummaryRow(name, kind, spec.K, spec.S if layer else None, **row, reason=reason))
     return Summary(rows)
+
+
+def _cost(
+    module: _ConvNd | CondConvNd,
+    spec: DOConvSpec | CondConvSpec,
+    batch: int,
+    input_size: tuple[int, ...],
+    output_size: tuple[int, ...],
+) -> LayerCost:
+    bias = module.bias is not None
+    if isinstance(spec, DOConvSpec):
+        return layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
+    routing = isinstance(module, CondConvNd) and module.routing is not None
+    return condconv_cost(spec, output_size, batch_size=batch, bias=bias, routing=routing).layer
 
 
 def _total(costs: list[LayerCost]) -> LayerCost | None:
@@ -85,7 +113,7 @@ def _sizes_of_calls(
         sizes = (batch, tuple(given.shape[-ndim:]), tuple(output.shape[-ndim:]))
         calls.setdefault(module, []).append(sizes)
 
-    convolutions = [m for m in model.modules() if isinstance(m, _ConvNd)]
+    convolutions = [m for m in model.modules() if isinstance(m, (_ConvNd, CondConvNd))]
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in convolutions]
     training = {module: module.training for module in model.modules()}
     # Named, because torch warns where it would take all of several devices by default.

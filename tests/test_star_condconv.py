@@ -21,7 +21,9 @@ from tests.family_backends import CondConvBackend
 from tests.family_cases import CASES, CondArrays, CondCase, arrays, ids
 
 every_case = pytest.mark.parametrize("case", CASES, ids=ids)
-plain_cases = pytest.mark.parametrize("case", [c for c in CASES if not c.spec.has_D], ids=ids)
+plain_cases = pytest.mark.parametrize(
+    "case", [c for c in CASES if c.spec.K > 1 and not c.spec.has_D], ids=ids
+)
 every_evaluation = pytest.mark.parametrize("evaluation", ["kernels", "outputs", "auto"])
 
 
@@ -225,7 +227,7 @@ def test_the_tolerance_tells_one_expert_from_another() -> None:
     """That the comparisons above can fail: swapped experts are far outside of it."""
     case = CASES[0]
     data = arrays(case, "gaussian")
-    swapped = data._replace(W=data.W[::-1])
+    swapped = data._replace(W=np.roll(data.W, 1, axis=0))
     sizes = CondArrays(*(None if array is None else abs(array) for array in data))
     difference = abs(case.oracle(*data[:5]) - case.oracle(*swapped[:5]))
     assert (difference > 100 * ULPS * EPS * case.oracle(*sizes[:5])).mean() > 0.9

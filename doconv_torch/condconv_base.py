@@ -1,0 +1,266 @@
+"""What the three CondConv layers share, and the routing that they may share."""
+
+from __future__ import annotations
+
+import inspect
+from collections.abc import Iterable, Sequence
+from functools import partial
+from itertools import repeat
+from types import SimpleNamespace
+from typing import Any, ClassVar
+
+import torch
+import torch.nn.functional as F
+from torch import Tensor, nn
+from torch.nn.modules.conv import _ConvNd
+
+from doconv_core import CondConvSpec, messages
+from doconv_core.condconv import validate_evaluation
+from doconv_core.condconv_cost import cheaper_evaluation
+from doconv_core.signature import HostSignature
+from doconv_torch.composition import CONVOLUTIONS, compose, outside_autocast
+from doconv_torch.initialization import fill_missing_arrays, new_arrays, reset_arrays
+from doconv_torch.mixing import by_kernels, by_outputs
+
+OURS = ("num_experts", "routing", "evaluation", "D_mul")
+
+
+class Routing(nn.Linear):
+    """The mixture for each example: sigmoid(global average pool(x) R), without a bias.
+
+    One for several layers of a block, which then have ``routing=False`` and share its alpha; a
+    CondConv layer with ``routing=True`` holds one of its own. (Some implementations add a bias;
+    the paper's formula has none.) Initialized as ``nn.Linear``.
+
+    Args:
+        in_channels: I.
+        num_experts: E.
+        device, dtype: as every module of torch takes them.
+
+    Shape:
+        - input: (N, I, *positions), of any spatial rank.
+        - output, alpha: (N, E), in ``weight``'s dtype, under autocast too.
+        - ``weight`` (R transposed): (E, I).
+
+    Source: arXiv 1904.04971, section 3.1.
+
+    Example:
+        >>> import torch
+        >>> from doconv_torch import CondConv2d, Routing
+        >>> routing = Routing(16, 4)
+        >>> layer = CondConv2d(16, 32, 3, num_experts=4, routing=False)
+        >>> x = torch.zeros(2, 16, 8, 8)
+        >>> layer(x, routing(x)).shape
+        torch.Size([2, 32, 6, 6])
+    """
+
+    def __init__(
+        self, in_channels: int, num_experts: int, device: Any = None, dtype: Any = None
+    ) -> None:
+        super().__init__(in_channels, num_experts, bias=False, device=device, dtype=dtype)
+
+    def forward(self, input: Tensor) -> Tensor:
+        with outside_autocast(input.device.type):
+            pooled = input.to(self.weight.dtype).flatten(2).mean(2)
+            return torch.sigmoid(super().forward(pooled))
+
+
+class CondConvNd(nn.Module):
+    """What the three layers share.
+
+    No subclass of the host: ``weight`` has one axis more, and code that finds an ``nn.Conv2d``
+    (initialization by fan-in, fusing of batch norms) would go wrong on it in silence.
+    """
+
+    host: ClassVar[type[_ConvNd]]
+    """The convolution of ``torch.nn`` that every expert is."""
+
+    in_channels: int
+    out_channels: int
+    kernel_size: tuple[int, ...]
+    stride: tuple[int, ...]
+    padding: str | tuple[int, ...]
+    dilation: tuple[int, ...]
+    groups: int
+    padding_mode: str
+    weight: nn.Parameter
+    bias: nn.Parameter | None
+    D: nn.Parameter | None
+    W_extra: nn.Parameter | None
+    D_mul: int | None
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "host" in cls.__dict__:
+            cls.__signature__ = HostSignature(cls.host, CondConvNd, OURS)  # type: ignore[attr-defined]
+
+    def __init__(
+        self,
+        *args: Any,
+        num_experts: int = 4,
+        routing: bool = True,
+        evaluation: str = "auto",
+        D_mul: int | str | None = None,
+        **kwargs: Any,
+    ) -> None:
+        given = inspect.signature(self.host).bind(*args, **kwargs)
+        given.apply_defaults()
+        arguments = given.arguments
+        kernel_size = arguments["kernel_size"]
+        if not isinstance(kernel_size, Iterable):
+            kernel_size = (kernel_size,) * int(self.host.__name__[-2])
+        # Before the host's constructor, so that errors of size read as in every framework.
+        channels = (arguments["in_channels"], arguments["out_channels"])
+        sizes = (*channels, tuple(kernel_size), arguments["groups"])
+        spec = CondConvSpec(*sizes, num_experts, D_mul)
+        evaluation = validate_evaluation(evaluation)
+        place = {"device": arguments["device"], "dtype": arguments["dtype"]}
+        dtype = place["dtype"] or torch.get_default_dtype()
+        if not dtype.is_floating_point:
+            raise TypeError(messages.bad_dtype(dtype))
+        super().__init__()
+        # The host settles its arguments; on the meta device it takes no memory or random numbers.
+        expert = self.host(**{**arguments, "device": "meta"})
+        for name in _ConvNd.__constants__:
+            setattr(self, name, getattr(expert, name))
+        self._padding_before_and_after = expert._reversed_padding_repeated_twice
+        self.num_experts, self.evaluation = num_experts, evaluation
+        self.weight = nn.Parameter(torch.empty(num_experts, *expert.weight.shape, **place))
+        bias = None
+        if expert.bias is not None:
+            bias = nn.Parameter(torch.empty(spec.bias_shape, **place))
+        self.register_parameter("bias", bias)
+        self.over_parameterize_(spec, *new_arrays(spec, self.weight))
+        self.routing = Routing(spec.in_channels, num_experts, **place) if routing else None
+        self._reset_experts()
+
+    def over_parameterize_(
+        self, spec: CondConvSpec, D: nn.Parameter | None, W_extra: nn.Parameter | None
+    ) -> None:
+        """Take in the arrays that over-parameterize the experts, or None and None."""
+        self.D_mul = spec.S if spec.has_D else None
+        self.register_parameter("D", D)
+        self.register_parameter("W_extra", W_extra)
+
+    def restore_(self) -> None:
+        """Become plain CondConv again, with whatever ``weight`` holds."""
+        self.over_parameterize_(self.spec.plain, None, None)
+
+    def reset_parameters(self) -> None:
+        """Initialize the experts one by one as the host does, D to zero, and the own routing."""
+        self._reset_experts()
+        if isinstance(self.routing, Routing):
+            self.routing.reset_parameters()
+
+    @torch.no_grad()
+    def _reset_experts(self) -> None:
+        for e, weight in enumerate(self.weight):
+            bias = None if self.bias is None else self.bias[e]
+            # The host's own rule, on what it reads: fans of one expert, not of the stack.
+            self.host.reset_parameters(SimpleNamespace(weight=weight, bias=bias))  # type: ignore[arg-type]
+        reset_arrays(self.spec, self.weight, self.D, self.W_extra)
+
+    @property
+    def spec(self) -> CondConvSpec:
+        """The layer's sizes, free of any framework."""
+        channels = (self.in_channels, self.out_channels)
+        return CondConvSpec(
+            *channels, tuple(self.kernel_size), self.groups, self.num_experts, self.D_mul
+        )
+
+    def composed_kernel(self) -> Tensor:
+        """The experts' kernels, in the shape of ``weight``.
+
+        Numerics: composed in the parameters' precision, outside autocast.
+        """
+        if self.D is None:
+            return self.weight
+        E, D, W_extra = self.num_experts, self.D, self.W_extra
+        with outside_autocast(D.device.type):
+            kernels = compose(
+                self.weight.flatten(0, 1),
+                D.flatten(0, 1),
+                None if W_extra is None else W_extra.flatten(0, 1),
+                E * self.groups,
+                False,
+                list(self.kernel_size),
+                self.spec.S,
+            )
+        return kernels.unflatten(0, (E, -1))
+
+    def forward(self, input: Tensor, alpha: Tensor | None = None) -> Tensor:
+        batched = input.ndim > len(self.kernel_size) + 1
+        x = input if batched else input.unsqueeze(0)
+        if self.routing is None:
+            if alpha is None:
+                raise ValueError(messages.alpha_needed())
+            alpha = alpha if batched else alpha.reshape(1, -1)
+        elif alpha is not None:
+            raise ValueError(messages.alpha_not_taken())
+        else:
+            alpha = self.routing(x)
+        expected = (x.shape[0], self.num_experts)
+        if tuple(alpha.shape) != expected:
+            raise ValueError(messages.bad_shape("alpha", tuple(alpha.shape), expected))
+        padding = self.padding
+        if self.padding_mode != "zeros":
+            x = F.pad(x, self._padding_before_and_after, mode=self.padding_mode)
+            padding = (0,) * len(self.kernel_size)
+        conv = partial(
+            CONVOLUTIONS[len(self.kernel_size)],
+            stride=self.stride,
+            padding=padding,
+            dilation=self.dilation,
+        )
+        evaluate = by_kernels if self._evaluation(x, padding) == "kernels" else by_outputs
+        y = evaluate(conv, x, self.composed_kernel(), self.bias, alpha, self.groups)
+        return y if batched else y.squeeze(0)
+
+    def _evaluation(self, x: Tensor, padding: str | tuple[int, ...]) -> str:
+        batch, *size = x.shape
+        if batch == 0:  # a convolution has at least one group
+            return "outputs"
+        if self.evaluation == "auto":
+            # In a graph for any batch size the number of groups, which is fixed, cannot follow it.
+            if torch.jit.is_tracing() or isinstance(batch, torch.SymInt):
+                return "outputs"
+            return cheaper_evaluation(self.spec, self._output_size(size[1:], padding))
+        return self.evaluation
+
+    def _output_size(self, size: Sequence[int], padding: str | tuple[int, ...]) -> list[int]:
+        if padding == "same":
+            return list(size)
+        before: Iterable[Any] = repeat(0) if isinstance(padding, str) else padding
+        return [
+            max(1, (n + 2 * p - d * (k - 1) - 1) // s + 1)
+            for n, k, s, d, p in zip(
+                size, self.kernel_size, self.stride, self.dilation, before, strict=False
+            )
+        ]
+
+    def extra_repr(self) -> str:
+        text = self.host.extra_repr(self)  # type: ignore[arg-type]
+        text += f", num_experts={self.num_experts}"
+        text += "" if self.D_mul is None else f", D_mul={self.D_mul}"
+        text += "" if self.evaluation == "auto" else f', evaluation="{self.evaluation}"'
+        return text + ("" if self.routing is not None else ", routing=False")
+
+    def _load_from_state_dict(
+        self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
+    ) -> None:
+        # A plain CondConv's checkpoint has no D: it means the layer that computes the same.
+        fill_missing_arrays(self.spec, state_dict, prefix, self.weight)
+        super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
+
+    def fold(self) -> Any:
+        """Plain CondConv that computes the same: new, of this class; this layer stays.
+
+        Raises:
+            ValueError: an array is not finite, or is sharded.
+        """
+        from doconv_torch.conversion import fold  # it imports this module
+
+        return fold(self)
+
+    fuse = fold
+    """The name that timm's ``reparameterize_model`` calls."""
