@@ -29,6 +29,8 @@ from doconv_tf.layers import (
 )
 from doconv_tf.official import load_official
 from doconv_tf.summary import summary
+from doconv_tf.xsepconv import XSepConv2D
+from doconv_tf.xsepconv_conversion import convert_depthwise
 
 __all__ = [
     "DOConv1D",
@@ -41,7 +43,9 @@ __all__ = [
     "DODepthwiseConv2D",
     "DOSeparableConv1D",
     "DOSeparableConv2D",
+    "XSepConv2D",
     "convert",
+    "convert_depthwise",
     "fold",
     "get_state",
     "load_official",

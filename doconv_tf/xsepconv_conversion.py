@@ -1,0 +1,141 @@
+"""NOT output-preserving: large depthwise convolutions give way to new XSepConv layers."""
+
+from __future__ import annotations
+
+from contextlib import ExitStack
+from typing import Any, TypeVar
+
+import keras
+
+from doconv_core import messages
+from doconv_core.xsepconv import why_kept
+from doconv_core.xsepconv_replacing import Found, plan, report
+from doconv_tf.base import DOConvBase
+from doconv_tf.conversion import Where, _forget_traces
+from doconv_tf.copying import copy
+from doconv_tf.eligibility import HOSTS, Convolution, convolutions
+from doconv_tf.traversal import check_keras, everything
+from doconv_tf.xsepconv import XSepConv2D
+
+Model = TypeVar("Model", bound=keras.layers.Layer)
+
+REPLACEABLE = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_OF_THE_GRAPH = ("_inbound_nodes", "_outbound_nodes", "_parent_path")
+
+
+def convert_depthwise(
+    model: Model, *, where: Where | None = None, inplace: bool = False, D_mul: Any = None
+) -> Model:
+    """NOT output-preserving: replace large depthwise convolutions by new XSepConv layers.
+
+    Every ``DepthwiseConv2D`` (or ``Conv2D`` with as many groups as channels) with one output for
+    each channel, a square kernel of odd size 5 or more and ``padding="same"`` gives way to an
+    :class:`XSepConv2D` of its arguments and name, with random, trainable variables: train the
+    model before use. The corners go around in the model's order. The layer changes its class in
+    place, so whatever holds it goes on holding it, and a layer used twice becomes one. What is
+    left is left with a reason, logged.
+
+    Args:
+        model: a built model or layer; a single convolution too.
+        where: ``where(name, layer)`` picks layers. None picks all. A layer with several names is
+            picked if any of them is.
+        inplace: change ``model`` itself. Otherwise a copy, not compiled; see
+            :func:`doconv_tf.convert`.
+        D_mul: as of :class:`XSepConv2D`.
+
+    Returns:
+        The model with its depthwise convolutions replaced. Compile it before ``fit``.
+
+    Raises:
+        ValueError: D_mul is too small, a layer is not built, the model cannot be copied, or (in
+            place) its optimizer is already built. The model is then as it was.
+        TypeError: not a layer or model of Keras 3.
+
+    Source: arXiv 2002.12046.
+
+    Example:
+        >>> layers = [keras.layers.DepthwiseConv2D(5, padding="same"), keras.layers.ReLU()]
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), *layers])
+        >>> [type(layer).__name__ for layer in convert_depthwise(model).layers]
+        ['XSepConv2D', 'ReLU']
+    """
+    check_keras(model)
+    if not inplace:
+        model = copy(model)
+    # Decide everything, then build everything, then change the model: an error leaves it whole.
+    already = sum(isinstance(layer, XSepConv2D) for layer in everything(model))
+    found = [Found(each.names, each.layer, _why_kept(each)) for each in convolutions(model)]
+    replaced, reasons = plan(found, where, already)
+    if replaced:
+        _check_optimizers(model)
+    new = [_like(each.layer, each.corner, D_mul) for each in replaced]
+    for each, layer in zip(replaced, new, strict=True):
+        _become(each.layer, layer)
+    if replaced:
+        _forget_traces(model)
+    report(replaced, reasons, already)
+    return model
+
+
+def _why_kept(convolution: Convolution) -> str:
+    names, layer, reason = convolution
+    if isinstance(layer, DOConvBase):
+        return messages.FOLD_FIRST
+    if reason not in ("", messages.POINTWISE):
+        return reason
+    if type(layer) not in REPLACEABLE:
+        return messages.NOT_DEPTHWISE
+    if not layer.built:
+        raise ValueError(messages.uninitialized(names[0], type(layer).__name__))
+    spec = HOSTS[type(layer)].read_spec(layer)
+    return why_kept(spec, padding=layer.padding, dilation=layer.dilation_rate)
+
+
+def _check_optimizers(model: keras.layers.Layer) -> None:
+    for layer in everything(model):
+        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+        if optimizer is not None and optimizer.built:
+            raise ValueError(messages.replaced_too_late(layer.name))
+
+
+def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
+    kernel = HOSTS[type(conv)].role  # what the arguments of its kernel begin with
+    layer = XSepConv2D(
+        conv.kernel_size,
+        conv.strides,
+        data_format=conv.data_format,
+        dilation_rate=conv.dilation_rate,
+        activation=conv.activation,
+        use_bias=conv.use_bias,
+        depthwise_initializer=getattr(conv, f"{kernel}_initializer"),
+        bias_initializer=conv.bias_initializer,
+        depthwise_regularizer=getattr(conv, f"{kernel}_regularizer"),
+        bias_regularizer=conv.bias_regularizer,
+        depthwise_constraint=getattr(conv, f"{kernel}_constraint"),
+        bias_constraint=conv.bias_constraint,
+        corner=corner,
+        D_mul=D_mul,
+        activity_regularizer=conv.activity_regularizer,
+        autocast=conv.autocast,
+        dtype=conv.dtype_policy,
+        name=conv.name,
+    )
+    channels = HOSTS[type(conv)].read_spec(conv).in_channels
+    shape: list[int | None] = [None] * 4
+    shape[-1 if conv.data_format == "channels_last" else 1] = channels
+    with ExitStack() as scopes:  # so that the variables' paths begin as the old ones' did
+        for name in conv.path.split("/")[:-1]:
+            scopes.enter_context(keras.name_scope(name))
+        layer.build(tuple(shape))
+    return layer
+
+
+def _become(layer: Any, other: Any) -> None:
+    """Turn a layer into another one: its class and all its state but its place in the graph."""
+    state = vars(layer)
+    place = {name: state[name] for name in _OF_THE_GRAPH}
+    state.clear()
+    state.update({**vars(other), **place})
+    for name in ("build", "quantize"):  # Keras wraps them on each instance, for that instance
+        state.pop(name)
+    layer.__class__ = type(other)
