@@ -293,6 +293,7 @@ SMALL_OR_UNEVEN = "its kernel is not square with an odd size of at least 5"
 NOT_SAME_PADDING = "it is not padded with zeros so that stride 1 keeps the size"
 FOLD_FIRST = "it is over-parameterized; fold it first"
 TIED = "it shares its parameters with another layer"
+CHANNELS_LAST = "its layout has the channels last"
 NOTHING_REPLACED = "convert_depthwise() found no depthwise convolution to replace."
 
 

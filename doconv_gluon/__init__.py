@@ -25,6 +25,8 @@ from doconv_gluon.layers import (
 )
 from doconv_gluon.official import load_official
 from doconv_gluon.summary import summary
+from doconv_gluon.xsepconv import XSepConv2D
+from doconv_gluon.xsepconv_conversion import convert_depthwise
 
 __all__ = [
     "DOConv1D",
@@ -33,7 +35,9 @@ __all__ = [
     "DOConv2DTranspose",
     "DOConv3D",
     "DOConv3DTranspose",
+    "XSepConv2D",
     "convert",
+    "convert_depthwise",
     "fold",
     "get_state",
     "load_official",
