@@ -131,8 +131,8 @@ class CondConvNd(nn.Module):
             bias = nn.Parameter(torch.empty(spec.bias_shape, **place))
         self.register_parameter("bias", bias)
         self.over_parameterize_(spec, *new_arrays(spec, self.weight))
-        self.routing = Routing(spec.in_channels, num_experts, **place) if routing else None
         self._reset_experts()
+        self.routing = Routing(spec.in_channels, num_experts, **place) if routing else None
 
     def over_parameterize_(
         self, spec: CondConvSpec, D: nn.Parameter | None, W_extra: nn.Parameter | None
@@ -199,9 +199,9 @@ class CondConvNd(nn.Module):
             raise ValueError(messages.alpha_not_taken())
         else:
             alpha = self.routing(x)
-        expected = (x.shape[0], self.num_experts)
-        if tuple(alpha.shape) != expected:
-            raise ValueError(messages.bad_shape("alpha", tuple(alpha.shape), expected))
+        shape, expected = tuple(alpha.shape), (x.shape[0], self.num_experts)
+        if not torch.jit.is_tracing() and shape != expected:  # which takes sizes for tensors
+            raise ValueError(messages.bad_shape("alpha", shape, expected))
         padding = self.padding
         if self.padding_mode != "zeros":
             x = F.pad(x, self._padding_before_and_after, mode=self.padding_mode)
@@ -217,15 +217,15 @@ class CondConvNd(nn.Module):
         return y if batched else y.squeeze(0)
 
     def _evaluation(self, x: Tensor, padding: str | tuple[int, ...]) -> str:
-        batch, *size = x.shape
-        if batch == 0:  # a convolution has at least one group
-            return "outputs"
+        batch, _, *size = x.shape
         if self.evaluation == "auto":
             # In a graph for any batch size the number of groups, which is fixed, cannot follow it.
             if torch.jit.is_tracing() or isinstance(batch, torch.SymInt):
                 return "outputs"
-            return cheaper_evaluation(self.spec, self._output_size(size[1:], padding))
-        return self.evaluation
+            cheaper = cheaper_evaluation(self.spec, self._output_size(size, padding))
+        else:
+            cheaper = self.evaluation
+        return "outputs" if batch == 0 else cheaper  # a convolution has at least one group
 
     def _output_size(self, size: Sequence[int], padding: str | tuple[int, ...]) -> list[int]:
         if padding == "same":
