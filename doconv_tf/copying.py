@@ -27,9 +27,12 @@ def copy(model: Any) -> Any:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
             lambdas as activations, ...).
     """
+    from doconv_tf.xsepconv_conversion import replace_again  # it imports this module
+
     try:
         with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)):
             clone = _clone(model)
+        replace_again(model, clone)
         _copy_values(model, clone)
     except Exception as error:
         raise ValueError(messages.cannot_copy(type(model).__name__, str(error))) from error

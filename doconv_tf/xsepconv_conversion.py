@@ -77,6 +77,26 @@ def convert_depthwise(
     return model
 
 
+def replace_again(model: keras.layers.Layer, clone: keras.layers.Layer) -> None:
+    """Replace in a clone what a layer of the user's own has made as it once was in the model."""
+
+    def differs(ours: Any, theirs: Any) -> bool:
+        return isinstance(ours, XSepConv2D) and type(theirs) in REPLACEABLE
+
+    # One by one: behind a layer that differs the two lists are out of step.
+    while pair := next(
+        (
+            pair
+            for pair in zip(everything(model), everything(clone), strict=False)
+            if differs(*pair)
+        ),
+        None,
+    ):
+        ours, theirs = pair
+        layer = XSepConv2D.from_config(ours.get_config())
+        _become(theirs, _built(layer, ours.path, ours.get_build_config()["input_shape"]))
+
+
 def _why_kept(convolution: Convolution) -> str:
     names, layer, reason = convolution
     if isinstance(layer, DOConvBase):
@@ -123,10 +143,15 @@ def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
     channels = HOSTS[type(conv)].read_spec(conv).in_channels
     shape: list[int | None] = [None] * 4
     shape[-1 if conv.data_format == "channels_last" else 1] = channels
-    with ExitStack() as scopes:  # so that the variables' paths begin as the old ones' did
-        for name in conv.path.split("/")[:-1]:
+    return _built(layer, conv.path, tuple(shape))
+
+
+def _built(layer: XSepConv2D, path: str, shape: tuple[int | None, ...]) -> XSepConv2D:
+    """Build a layer as if it stood where another one does, whose path this is."""
+    with ExitStack() as scopes:
+        for name in path.split("/")[:-1]:
             scopes.enter_context(keras.name_scope(name))
-        layer.build(tuple(shape))
+        layer.build(shape)
     return layer
 
 
