@@ -11,7 +11,6 @@ Example:
 from doconv_torch.at_optimizer import OptimizerDOConv
 from doconv_torch.checkpoint import get_state, set_state
 from doconv_torch.condconv import CondConv1d, CondConv2d, CondConv3d
-from doconv_torch.condconv_base import Routing
 from doconv_torch.conversion import convert, fold
 from doconv_torch.layers import (
     DOConv1d,
@@ -22,6 +21,7 @@ from doconv_torch.layers import (
     DOConvTranspose3d,
 )
 from doconv_torch.official import load_official
+from doconv_torch.routing import Routing
 from doconv_torch.summary import summary
 from doconv_torch.xsepconv import XSepConv2d
 from doconv_torch.xsepconv_conversion import convert_depthwise

@@ -11,8 +11,9 @@ from torch import Tensor, nn
 
 from doconv_core import LayerState, State, check_state, messages
 from doconv_torch.arrays import OverParameterized, to_tensor, with_state
-from doconv_torch.condconv_base import CondConvNd, Routing
+from doconv_torch.condconv_base import CondConvNd
 from doconv_torch.eligibility import is_sharded
+from doconv_torch.routing import Routing
 
 
 def get_state(model: nn.Module) -> State:
