@@ -29,7 +29,9 @@ class XSepConv2D(mx.gluon.HybridBlock):
         dilation: likewise; the 2 x 2 convolution has none.
         activation: of the last convolution.
         use_bias: whether the last convolution has a bias.
-        weight_initializer: of each convolution.
+        weight_initializer: of each convolution. None means such that features keep their
+            variance: three kernels in a row drawn by what a network is commonly initialized with,
+            which counts channels that a depthwise kernel does not read, would leave little of it.
         bias_initializer: of the last one.
         corner: 0 top left, 1 top right, 2 bottom right, 3 bottom left.
         D_mul: None for plain convolutions; "K" to over-parameterize each with as many columns as
@@ -72,6 +74,8 @@ class XSepConv2D(mx.gluon.HybridBlock):
     ) -> None:
         spec = XSepConvSpec(channels, kernel_size, strides, dilation, corner, D_mul)
         super().__init__(**kwargs)
+        if weight_initializer is None:
+            weight_initializer = mx.init.Xavier(factor_type="in")
         self.corner = spec.corner
         (top, bottom), (left, right) = spec.zeros
         self.zeros = (0, 0, 0, 0, top, bottom, left, right)  # as F.pad takes them

@@ -29,11 +29,10 @@ def convert_depthwise(
     Every ``nn.Conv2D`` that is depthwise with one output for each channel, with a square kernel
     of odd size 5 or more, padded so that stride 1 keeps the size, gives way to an
     :class:`XSepConv2D` of its arguments, prefix, devices and type, with random, trainable
-    parameters: train the model before use. Where the weight had values, the new ones are drawn at
-    once, by its own initializer or else Gluon's default; convert before ``initialize(...)`` to
-    draw them by that. The corners go around in the model's order. The block changes its class in
-    place, so whatever holds it goes on holding it, its hooks stay, and a layer used twice becomes
-    one. What is left is left with a reason, logged.
+    parameters (by the weight's own initializer, if it has one): train the model before use. The
+    corners go around in the model's order. The block changes its class in place, so whatever
+    holds it goes on holding it, its hooks stay, and a layer used twice becomes one. What is left
+    is left with a reason, logged.
 
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.

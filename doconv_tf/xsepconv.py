@@ -48,8 +48,11 @@ class XSepConv2D(keras.layers.Layer):
         dilation_rate: likewise; the 2 x 2 convolution has none.
         activation, use_bias, bias_initializer, bias_regularizer, bias_constraint: of the last
             convolution, as ``DepthwiseConv2D`` has them.
-        data_format, depthwise_initializer, depthwise_regularizer, depthwise_constraint: of each,
-            as ``DepthwiseConv2D`` has them.
+        depthwise_initializer: of each. None means such that features keep their variance: three
+            kernels in a row drawn by Keras's default, which counts channels that a depthwise
+            kernel does not read, would leave little of it.
+        data_format, depthwise_regularizer, depthwise_constraint: of each, as ``DepthwiseConv2D``
+            has them.
         corner: 0 top left, 1 top right, 2 bottom right, 3 bottom left.
         D_mul: None for plain convolutions; "K" to over-parameterize each with as many columns as
             its kernel has elements; an integer of at least k; or a sequence of three of these.
@@ -82,7 +85,7 @@ class XSepConv2D(keras.layers.Layer):
         dilation_rate: Any = (1, 1),
         activation: Any = None,
         use_bias: bool = True,
-        depthwise_initializer: Any = "glorot_uniform",
+        depthwise_initializer: Any = None,
         bias_initializer: Any = "zeros",
         depthwise_regularizer: Any = None,
         bias_regularizer: Any = None,
@@ -93,6 +96,11 @@ class XSepConv2D(keras.layers.Layer):
         **kwargs: Any,
     ) -> None:
         super().__init__(**kwargs)
+        if depthwise_initializer is None:
+            # "fan_out" is the number of kernel elements, in the shape that Keras gives the kernel
+            depthwise_initializer = keras.initializers.VarianceScaling(
+                mode="fan_out", distribution="uniform"
+            )
         # The number of channels is known in build only; one does for what can be checked.
         spec = XSepConvSpec(1, kernel_size, strides, dilation_rate, corner, D_mul)
         self.kernel_size, self.corner = spec.kernel_size, spec.corner

@@ -30,10 +30,14 @@ def convert_depthwise(
 
     Every ``DepthwiseConv2D`` (or ``Conv2D`` with as many groups as channels) with one output for
     each channel, a square kernel of odd size 5 or more and ``padding="same"`` gives way to an
-    :class:`XSepConv2D` of its arguments and name, with random, trainable variables: train the
-    model before use. The corners go around in the model's order. The layer changes its class in
-    place, so whatever holds it goes on holding it, and a layer used twice becomes one. What is
-    left is left with a reason, logged.
+    :class:`XSepConv2D` of its arguments and name (but of its own initializer, where the layer
+    has Keras's default), with random, trainable variables: train the model before use. The
+    corners go around in the model's order. The layer changes its class in place, so whatever
+    holds it goes on holding it, and a layer used twice becomes one. What is left is left with a
+    reason, logged.
+
+    A layer of your own that makes its convolution anew, when it is loaded from a ``.keras`` file,
+    knows nothing of the change: rebuild the model, convert it again, then load its weights.
 
     Args:
         model: a built model or layer; a single convolution too.
@@ -120,6 +124,9 @@ def _check_optimizers(model: keras.layers.Layer) -> None:
 
 def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
     kernel = HOSTS[type(conv)].role  # what the arguments of its kernel begin with
+    initializer = getattr(conv, f"{kernel}_initializer")
+    if type(initializer) is keras.initializers.GlorotUniform:  # Keras's default: then ours
+        initializer = None
     layer = XSepConv2D(
         conv.kernel_size,
         conv.strides,
@@ -127,7 +134,7 @@ def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
         dilation_rate=conv.dilation_rate,
         activation=conv.activation,
         use_bias=conv.use_bias,
-        depthwise_initializer=getattr(conv, f"{kernel}_initializer"),
+        depthwise_initializer=initializer,
         bias_initializer=conv.bias_initializer,
         depthwise_regularizer=getattr(conv, f"{kernel}_regularizer"),
         bias_regularizer=conv.bias_regularizer,

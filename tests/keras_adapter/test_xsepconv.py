@@ -59,6 +59,11 @@ def test_convolutions_with_one_initializer_start_from_different_values() -> None
     assert not np.array_equal(horizontal, vertical)
 
 
+def test_features_keep_their_variance_at_birth() -> None:
+    x = np.random.default_rng(0).normal(size=(1, 12, 12, 256)).astype(np.float32)
+    assert 0.5 < run_layer(XSepConv2D(5), x)[:, 3:-3, 3:-3].var() < 2
+
+
 def test_arguments_of_the_host_come_back_in_the_config() -> None:
     """Of all that DepthwiseConv2D takes, but what XSepConv decides."""
     given = {

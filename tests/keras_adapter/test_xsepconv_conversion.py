@@ -175,6 +175,13 @@ def test_the_layer_becomes_exactly_an_XSepConv() -> None:
     assert not vars(conv).keys() - vars(fresh).keys()
 
 
+def test_an_initializer_of_the_user_s_own_is_kept() -> None:
+    conv = depthwise(depthwise_initializer="ones")
+    conv.build((None, 9, 8, 4))
+    kernel = convert_depthwise(conv).vertical.kernel
+    assert (keras.ops.convert_to_numpy(kernel.value) == 1).all()
+
+
 def test_an_error_leaves_the_model_as_it_was() -> None:
     model = network()
     layers = [(type(layer), set(vars(layer))) for layer in everything(model)]
