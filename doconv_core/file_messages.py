@@ -145,9 +145,9 @@ def official_variables(missing: list[str], unexpected: list[str]) -> str:
     )
 
 
-def condconv_in_file(path: Any, layer: str) -> str:
-    return bad_file(
-        path,
-        f"layer {layer!r} is CondConv, which no plain layer computes; write it into a model with "
-        "set_state() and fold that",
+def condconv_layer(layer: str) -> str:
+    return error(
+        f"cannot fold {named(layer)} in a file",
+        {"kind": "CondConv"},
+        "No plain layer computes what it does: load the file into its model and fold() that.",
     )

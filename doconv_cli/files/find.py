@@ -24,14 +24,18 @@ def find_layers(file: Arrays, hints: Hints) -> list[Layer]:
         hints: what was said about them by options.
 
     Raises:
-        ValueError: a layer's array is missing, or its arrays do not fit each other.
+        ValueError: a layer's array is missing, its arrays do not fit each other, or it is an
+            over-parameterized CondConv layer. Plain ones are left out.
         UsageError: an option's value does not fit a layer.
     """
     layers: list[Layer] = []
     groups = by_layer(file)
     theirs = find_official(file, groups, hints)
     for prefix, keys in groups.items():
-        if prefix in theirs:
+        if _is_condconv(file, prefix, keys):
+            if f"{prefix}D" in file.shapes:
+                raise ValueError(messages.condconv_layer(prefix[:-1]))
+        elif prefix in theirs:
             layers.append(theirs[prefix])
         elif "D" in keys or "W_extra" in keys:
             layers.append(_ours(file, prefix, keys, hints))
@@ -40,6 +44,18 @@ def find_layers(file: Arrays, hints: Hints) -> list[Layer]:
             dtype = file.dtype(weight)
             layers.append(PlainLayer(prefix[:-1], weight, file.shapes[weight], dtype, bias))
     return layers
+
+
+def _is_condconv(file: Arrays, prefix: str, keys: Keys) -> bool:
+    """Whether a layer's arrays show an axis of experts, or lie beside a routing.
+
+    A plain CondConv layer with neither bias nor routing looks like a convolution in one dimension
+    more.
+    """
+    if "weight" not in keys or len(file.shapes[keys["weight"]]) < 4:
+        return False
+    ndims = [len(file.shapes.get(prefix + array, ())) for array in ("bias", "D")]
+    return ndims[0] == 2 or ndims[1] == 4 or f"{prefix}routing.weight" in file.shapes
 
 
 def _ours(file: Arrays, prefix: str, keys: Keys, hints: Hints) -> DOLayer:

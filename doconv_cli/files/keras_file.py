@@ -50,7 +50,8 @@ class KerasFile(CheckpointFile):
                 layers.append(PlainLayer(name, name, shape, dtype, bias, known))
                 continue
             own = state[name]
-            assert isinstance(own.spec, DOConvSpec)  # CondConv layers are not among convolutions
+            if not isinstance(own.spec, DOConvSpec):
+                continue  # CondConv: folded with the model, not listed
             layers.append(
                 DOLayer(
                     name=name,

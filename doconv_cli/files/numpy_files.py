@@ -52,7 +52,7 @@ class NeutralFile(NumpyFile):
         self.state = load(path)
         for name, layer in self.state.items():
             if isinstance(layer.spec, CondConvSpec):
-                raise ValueError(messages.condconv_in_file(path, name))
+                raise ValueError(messages.condconv_layer(name))
         return {
             _join(name, array): getattr(layer, array)
             for name, layer in self.state.items()
