@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import copy
+import doctest
+import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -210,3 +212,10 @@ def test_it_trains_by_fit() -> None:
     assert all(
         not np.array_equal(ours, theirs) for ours, theirs in zip(values(made), before, strict=True)
     )
+
+
+@pytest.mark.parametrize("name", ["xsepconv", "xsepconv_conversion"])
+def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
+    result = doctest.testmod(importlib.import_module(f"doconv_tf.{name}"))
+    assert result.attempted > 0
+    assert result.failed == 0

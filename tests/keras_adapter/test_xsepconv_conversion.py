@@ -15,7 +15,7 @@ import pytest
 from doconv_core import messages
 from doconv_tf import XSepConv2D, convert, convert_depthwise, fold
 from doconv_tf.traversal import everything
-from tests.keras_adapter.helpers import run, values
+from tests.keras_adapter.helpers import BACKEND, run, values
 
 L = keras.layers
 
@@ -209,6 +209,7 @@ def test_it_trains_and_folds(inplace: bool) -> None:
     x, target = images(33, 26), np.zeros((2, 13, 9, 4), np.float32)
     model.predict(x, verbose=0)  # what is compiled for the plain model must be forgotten
     model = convert_depthwise(model, inplace=inplace, D_mul="K")
+    np.testing.assert_allclose(model.predict(x, verbose=0), run(model, x), rtol=1e-4, atol=1e-5)
     model.compile("sgd", "mse")
     before = values(model)
     model.fit(x, target, verbose=0)
@@ -217,6 +218,17 @@ def test_it_trains_and_folds(inplace: bool) -> None:
     y = run(model, x)
     np.testing.assert_allclose(model.predict(x, verbose=0), y, rtol=1e-4, atol=1e-5)
     np.testing.assert_allclose(run(fold(model), x), y, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.skipif(BACKEND != "torch", reason="what torch.nn.Module.parameters lists")
+def test_torch_s_own_list_of_parameters_follows() -> None:
+    model = network()
+    listed = list(model.parameters())
+    assert len(listed) == len(model.variables)
+    convert_depthwise(model, inplace=True, D_mul="K")
+    listed = list(model.parameters())
+    assert {id(p) for p in listed} >= {id(v.value) for v in model.trainable_variables}
+    assert len(listed) == len(model.variables)
 
 
 def test_a_file_keeps_it(tmp_path: Path) -> None:
