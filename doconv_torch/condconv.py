@@ -49,7 +49,9 @@ class CondConv2d(CondConvNd):
 
     Note:
         ``weight`` has an axis of experts in front: initialize expert by expert
-        (``for expert in layer.weight: kaiming_normal_(expert)``).
+        (``for expert in layer.weight: kaiming_normal_(expert)``). As the evaluation depends on
+        sizes, ``torch.fx.symbolic_trace`` needs the class as a leaf module, and TorchScript traces
+        but cannot compile it.
 
     Source: arXiv 1904.04971, section 3; no batch norm or activation is part of it.
 

@@ -11,7 +11,10 @@ from typing import Any
 
 import numpy as np
 import pytest
+from hypothesis import assume, given, settings
+from hypothesis import strategies as st
 
+from doconv_core import CondConvSpec
 from doconv_core.condconv import fold_experts, routing_weights
 from doconv_core.condconv_oracle import CondConvGradients
 from tests import backends
@@ -19,6 +22,7 @@ from tests.cases import Arrays
 from tests.compare import EPS, ULPS, assert_close
 from tests.family_backends import CondConvBackend
 from tests.family_cases import CASES, CondArrays, CondCase, arrays, ids
+from tests.strategies import cases as conv_cases
 
 every_case = pytest.mark.parametrize("case", CASES, ids=ids)
 plain_cases = pytest.mark.parametrize(
@@ -74,6 +78,34 @@ def test_gradients_are_bitwise_the_oracle_on_integers(
     check(backend, case, evaluation)
     data = arrays(case)
     layer = backend.layer(case, data, evaluation=evaluation)
+    actual = backend.gradients(layer, data.x, data.grad_y, data.alpha)
+    expected = case.oracle.gradients(*data[:5], data.grad_y)
+    for name, (ours, theirs) in pairs(actual, expected).items():
+        np.testing.assert_array_equal(ours, theirs, err_msg=f"gradient of {name}")
+
+
+@st.composite
+def random_cases(draw: st.DrawFn) -> CondCase:
+    conv = draw(conv_cases().filter(lambda case: not case.spec.transposed))
+    size, D_mul = conv.spec, draw(st.sampled_from([None, conv.spec.D_mul]))
+    spec = CondConvSpec(
+        *(size.in_channels, size.out_channels, size.kernel_size, size.groups),
+        num_experts=draw(st.integers(1, 5)),
+        D_mul=D_mul,
+    )
+    return CondCase("random", conv, spec, draw(st.integers(1, 5)))
+
+
+@settings(max_examples=25)
+@given(case=random_cases(), evaluation=st.sampled_from(["kernels", "outputs", "auto"]))
+def test_any_layer_is_bitwise_the_oracle_on_integers(
+    backend: CondConvBackend, case: CondCase, evaluation: str
+) -> None:
+    assume(not backend.unsupported(case) and evaluation in backend.evaluations(case))
+    data = arrays(case)
+    layer = backend.layer(case, data, evaluation=evaluation)
+    y = backend.forward(layer, data.x, data.alpha)
+    np.testing.assert_array_equal(y, case.oracle(*data[:5]))
     actual = backend.gradients(layer, data.x, data.grad_y, data.alpha)
     expected = case.oracle.gradients(*data[:5], data.grad_y)
     for name, (ours, theirs) in pairs(actual, expected).items():
