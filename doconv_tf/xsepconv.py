@@ -122,12 +122,10 @@ class XSepConv2D(keras.layers.Layer):
                 "dtype": self.dtype_policy,
                 "name": part.name,
             }
-            plain = part.D_mul is None
-            conv = (
-                keras.layers.DepthwiseConv2D(**arguments)
-                if plain
-                else DODepthwiseConv2D(**arguments, D_mul=part.D_mul)
-            )
+            if part.D_mul is None:
+                conv = keras.layers.DepthwiseConv2D(**arguments)
+            else:
+                conv = DODepthwiseConv2D(**arguments, D_mul=part.D_mul)
             setattr(self, part.name, conv)
 
     @property
