@@ -126,6 +126,17 @@ def test_multiply_accumulates_with_a_stride() -> None:
     assert cost.xsepconv.plain.macs == 10 * 8 * (4 * 9 * 7 + 5 * 9 * 3 + 5 * 5 * 3)
 
 
+@pytest.mark.parametrize(
+    ("kernel_size", "stride", "xsepconv", "depthwise"),
+    [(5, 1, 14, 25), (7, 1, 18, 49), (5, 2, 7.75, 6.25), (7, 2, 9.25, 12.25)],
+)
+def test_multiply_accumulates_for_a_pixel_of_the_input(
+    kernel_size: int, stride: int, xsepconv: float, depthwise: float
+) -> None:
+    cost = xsepconv_cost(XSepConvSpec(1, kernel_size, stride), (8, 8))
+    assert (cost.xsepconv.plain.macs, cost.depthwise.plain.macs) == (64 * xsepconv, 64 * depthwise)
+
+
 def test_the_cost_of_over_parameterization() -> None:
     plain = xsepconv_cost(XSepConvSpec(8, 5), (14, 14)).xsepconv
     assert plain.kernel == plain.feature == plain.folded == plain.plain
