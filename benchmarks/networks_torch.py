@@ -1,7 +1,9 @@
-"""ResNet and MobileNetV2 in torchvision's layout, without torchvision."""
+"""ResNet and MobileNetV2 in torchvision's layout, without torchvision; and a detector's head."""
 
 from __future__ import annotations
 
+import torch
+import torch.nn.functional as F
 from torch import Tensor, nn
 
 
@@ -64,9 +66,38 @@ def mobilenet_v2() -> nn.Sequential:
     )  # fmt: skip
 
 
+class SharedHead(nn.Module):
+    """A detector's head: two towers of four 3x3 convolutions, shared by five feature levels."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.enter = nn.Conv2d(3, 256, 1)
+        self.towers = nn.ModuleList(
+            nn.Sequential(
+                *(each for _ in range(4) for each in (nn.Conv2d(256, 256, 3, padding=1), nn.ReLU()))
+            )
+            for _ in range(2)
+        )
+        self.classes = nn.Linear(256, 10)
+
+    def forward(self, x: Tensor) -> Tensor:
+        finest = self.enter(x)
+        levels = [F.max_pool2d(finest, 2**level) for level in range(5)]
+        pooled = [tower(level).mean((2, 3)) for level in levels for tower in self.towers]
+        return self.classes(torch.stack(pooled).sum(0))
+
+
+def tiny() -> nn.Sequential:
+    """Two convolutions, to show that a program works."""
+    body = [*_conv(3, 4, 3), nn.ReLU(), *_conv(4, 4, 3)]
+    return nn.Sequential(*body, nn.AdaptiveAvgPool2d(1), nn.Flatten(), nn.Linear(4, 10))
+
+
 NETWORKS = {
+    "tiny": tiny,
     "resnet18": lambda: resnet((2, 2, 2, 2), bottleneck=False),
     "resnet18-cifar": lambda: resnet((2, 2, 2, 2), bottleneck=False, stem=3),
     "resnet50": lambda: resnet((3, 4, 6, 3), bottleneck=True),
     "mobilenet_v2": mobilenet_v2,
+    "shared_head": SharedHead,
 }

@@ -2,38 +2,85 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
+from collections.abc import Mapping, Sequence
 from pathlib import Path
+from typing import NamedTuple
 
 import matplotlib as mpl
 
 mpl.use("Agg")  # before pyplot: there may be no screen
 import matplotlib.pyplot as plt
+from matplotlib.figure import Figure
 
 from benchmarks.timing import Ratio
 from doconv_core.atomic import replacing
 
+OURS, OTHERS = "#c2410c", "#999999"
 
-def ratios_picture(figures: Mapping[str, Mapping[str, Ratio]], path: Path, title: str) -> None:
-    """Bars of the ratios of minima, with the quartiles of the rounds as whiskers."""
-    height = 0.6 + sum(0.3 * len(each) + 0.5 for each in figures.values())
-    figure, panels = plt.subplots(
-        len(figures), figsize=(7, height), layout="constrained", squeeze=False, sharex=True
+
+class Value(NamedTuple):
+    """A figure, and how far it spreads."""
+
+    value: float
+    low: float
+    high: float
+
+
+def of_ratio(ratio: Ratio) -> Value:
+    """The ratio of minima, and the quartiles of the rounds."""
+    return Value(ratio.of_minima, ratio.low, ratio.high)
+
+
+def exact(value: float) -> Value:
+    """A figure without a spread."""
+    return Value(value, value, value)
+
+
+def bars(
+    panels: Mapping[str, Mapping[str, Value]],
+    title: str,
+    label: str,
+    *,
+    line: float = 1.0,
+    ours: Sequence[str] = ("DO-Conv", "ours"),
+) -> Figure:
+    """A panel of bars for each thing measured, the spread as whiskers.
+
+    Args:
+        panels: figures by name, by panel.
+        title: of the picture.
+        label: of the horizontal axis.
+        line: where to draw the yardstick.
+        ours: how the names begin whose bars stand out.
+    """
+    height = 0.9 + sum(0.27 * len(each) + 0.55 for each in panels.values())
+    figure, axes_of = plt.subplots(
+        len(panels),
+        figsize=(7.5, height),
+        layout="constrained",
+        squeeze=False,
+        height_ratios=[len(each) + 1 for each in panels.values()],
     )
-    for axes, (work, ratios) in zip(panels[:, 0], figures.items(), strict=True):
-        names = list(ratios)[::-1]
-        values = [ratios[name].of_minima for name in names]
-        colors = ["#c2410c" if name.startswith("DO-Conv") else "#999999" for name in names]
-        axes.barh(names, values, color=colors)
+    for axes, (panel, values) in zip(axes_of[:, 0], panels.items(), strict=True):
+        names = list(values)[::-1]
+        colors = [OURS if name.startswith(tuple(ours)) else OTHERS for name in names]
+        axes.barh(names, [values[name].value for name in names], color=colors)
         for y, name in enumerate(names):
-            each = ratios[name]
-            axes.plot([each.low, each.high], [y, y], color="black", linewidth=1)
-            right = max(each.high, each.of_minima)
-            axes.text(right, y, f" {each.of_minima:.2f}", va="center", fontsize=8)
-        axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
-        axes.set_title(work, fontsize=9, loc="left")
-        axes.margins(x=0.12)
+            value, low, high = values[name]
+            if low < high:
+                axes.plot([low, high], [y, y], color="black", linewidth=1)
+            axes.text(max(high, value), y, f" {value:.3g}", va="center", fontsize=8)
+        axes.axvline(line, color="black", linewidth=0.8, linestyle=":")
+        axes.set_title(panel, fontsize=9, loc="left")
+        axes.tick_params(labelsize=8)
+        axes.set_xlim(0, 1.12 * max(max(each.high, each.value) for each in values.values()))
+    axes_of[-1, 0].set_xlabel(label, fontsize=9)
     figure.suptitle(title, fontsize=10)
+    return figure
+
+
+def save(figure: Figure, path: Path) -> None:
+    """Write a picture whole or not at all."""
     with replacing(path) as temporary:
         figure.savefig(temporary, dpi=120)
     plt.close(figure)

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-import platform
+import math
 import time
 from collections.abc import Callable, Mapping
-from pathlib import Path
 from typing import NamedTuple
 
 import numpy as np
@@ -14,7 +13,7 @@ Step = Callable[[], object]
 
 
 class Ratio(NamedTuple):
-    """How a way of training compares with plain training in the same rounds.
+    """How one way compares with the plain one in the same rounds.
 
     Attributes:
         of_minima: its fastest step to the fastest plain one. Other work on the machine only ever
@@ -30,22 +29,43 @@ class Ratio(NamedTuple):
 
 
 def interleave(
-    steps: Mapping[str, Step], rounds: int, advance: Callable[[], None] = lambda: None
+    steps: Mapping[str, Step],
+    rounds: int,
+    advance: Callable[[], None] = lambda: None,
+    *,
+    at_least: float = 0.0,
 ) -> dict[str, list[float]]:
-    """Time each step once a round, in an order that turns from round to round, in seconds."""
+    """Time each step once a round, in an order that turns from round to round.
+
+    Args:
+        steps: by name.
+        rounds: times that each is measured.
+        advance: called after each round.
+        at_least: seconds that one measurement takes; a shorter step is done again and again, and
+            what it takes is the mean.
+
+    Returns:
+        Seconds of each step, round by round.
+    """
     names = list(steps)
+    repeats = {}
     for name in names:  # compilation, autotuning and first allocations are not the step
-        for _ in range(2):
-            steps[name]()
+        steps[name]()
+        repeats[name] = max(1, math.ceil(at_least / _seconds(steps[name], 1)))
     times: dict[str, list[float]] = {name: [] for name in names}
     for index in range(rounds):
         turn = index % len(names)
         for name in names[turn:] + names[:turn]:
-            start = time.perf_counter()
-            steps[name]()
-            times[name].append(time.perf_counter() - start)
+            times[name].append(_seconds(steps[name], repeats[name]))
         advance()
     return times
+
+
+def _seconds(step: Step, repeats: int) -> float:
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    return (time.perf_counter() - start) / repeats
 
 
 def ratio(times: list[float], plain: list[float]) -> Ratio:
@@ -55,14 +75,6 @@ def ratio(times: list[float], plain: list[float]) -> Ratio:
     return Ratio(min(times) / min(plain), float(median), float(low), float(high))
 
 
-def machine() -> str:
-    """The processor and how many cores this process may use."""
-    import os
-
-    model = platform.processor() or platform.machine()
-    info = Path("/proc/cpuinfo")
-    if info.exists():
-        names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
-        model = names[0].split(":")[1].strip() if names else model
-    cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    return f"{model}, {cores} cores, Python {platform.python_version()}"
+def ratios(times: Mapping[str, list[float]], to: str = "plain") -> dict[str, Ratio]:
+    """Each of a table of times to one of them."""
+    return {name: ratio(each, times[to]) for name, each in times.items()}

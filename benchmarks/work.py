@@ -11,14 +11,15 @@ class Work(NamedTuple):
     network: str
     batch: int
     size: int
-    compiled: bool = False
+    compiler: str = ""
+    """"torch.compile", "XLA", or none."""
     channels_last: bool = False
     micro_batches: int = 1
     """Forward and backward passes per optimizer step; the batch is split among them."""
 
     def __str__(self) -> str:
         extra = [
-            "compiled" * self.compiled,
+            self.compiler,
             "channels_last" * self.channels_last,
             f"{self.micro_batches} micro-batches" * (self.micro_batches > 1),
         ]
@@ -28,14 +29,32 @@ class Work(NamedTuple):
 
 WORKS: dict[str, dict[str, list[Work]]] = {
     "torch": {
-        "short": [Work("resnet18", 32, 64), Work("mobilenet_v2", 16, 112)],
+        "tiny": [Work("tiny", 2, 8), Work("family", 2, 8)],
+        "short": [Work("resnet18", 32, 64), Work("mobilenet_v2", 16, 112), Work("family", 32, 32)],
         "full": [
             Work("resnet18", 32, 64),
             Work("resnet18", 32, 64, channels_last=True),
             Work("resnet18", 32, 64, micro_batches=4),
-            Work("resnet18", 32, 64, compiled=True),
+            Work("resnet18", 32, 64, compiler="torch.compile"),
             Work("resnet50", 16, 112),
             Work("mobilenet_v2", 16, 112),
+            Work("shared_head", 4, 32),
+            Work("family", 32, 32),
         ],
+    },
+    "keras": {
+        "tiny": [Work("tiny", 2, 8), Work("tiny", 2, 8, compiler="XLA")],
+        "short": [Work("resnet18", 32, 32), Work("resnet18", 32, 32, compiler="XLA")],
+        "full": [
+            Work("resnet18", 32, 32),
+            Work("resnet18", 32, 32, compiler="XLA"),
+            Work("resnet50", 8, 96),
+            Work("resnet50", 8, 96, compiler="XLA"),
+        ],
+    },
+    "gluon": {
+        "tiny": [Work("tiny", 2, 8)],
+        "short": [Work("resnet18_v1b", 16, 64)],
+        "full": [Work("resnet18_v1b", 16, 64), Work("resnet50_v1b", 8, 112)],
     },
 }
