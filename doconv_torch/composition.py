@@ -70,7 +70,7 @@ def compose(
 @torch.no_grad()
 def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> None:
     """Write the kernel of W = ``weight`` (S = K) and D to ``kernel``, in place."""
-    if _is_dense(weight, None, spec.groups, spec.transposed) and weight.is_contiguous():
+    if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(kernel):
         products.compose_into(kernel.flatten(2), weight.flatten(2), D)
     else:
         kernel.copy_(_compose(weight, D, spec))
@@ -78,8 +78,7 @@ def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) ->
 
 def pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
     """Turn a kernel's gradient into W's, in place, and return D's, (I, K, K)."""
-    whole = all(array.is_contiguous() for array in (grad, weight))
-    if _is_dense(weight, None, spec.groups, spec.transposed) and whole:
+    if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(grad):
         grad_D, flat = torch.zeros_like(D), grad.flatten(2)
         products.pull_back(flat, weight.flatten(2), D, flat, grad_D)
         return grad_D
@@ -105,6 +104,11 @@ def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: b
         and weight.device.type == "cpu"
         and not (torch.jit.is_tracing() or torch.compiler.is_exporting())
     )
+
+
+def _is_flat(array: Tensor) -> bool:
+    """Whether ``array.flatten(2)`` is a view, which can be written to, and no copy."""
+    return array.flatten(2).data_ptr() == array.data_ptr()
 
 
 def outside_autocast(device_type: str) -> AbstractContextManager[object]:

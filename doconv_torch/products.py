@@ -1,11 +1,11 @@
 """Kernel composition on the CPU, laid out for speed: W + D W, and its gradients.
 
-The library's batched product wants one matrix per input channel, (I, O, K); W is (O, I, K). Three
-things cost, in this order: reading or writing an array that is not in the cache, doing so with a
-stride, and the products themselves, which are small. So in eager mode everything works on a few
-output channels at a time, `CHUNK` bytes of W, which stay in the cache between the product and the
-addition. A compiler cannot see into a batched product and copies around it; it is given sums of
-K terms to fuse.
+The library's batched product wants one matrix per input channel, (I, O, K); W is (O, I, K), in
+memory too or, in channels_last format, (O, K, I). Three things cost, in this order: reading or
+writing an array that is not in the cache, doing so with a stride, and the products themselves,
+which are small. So in eager mode everything works on a few output channels at a time, `CHUNK`
+bytes of W, which stay in the cache from the first copy to the last addition. A compiler cannot see
+into a batched product and copies around it; it is given sums of K terms to fuse.
 """
 
 from typing import Any
@@ -66,7 +66,7 @@ class ComposeCompiled(torch.autograd.Function):
 
     @staticmethod
     def forward(W: Tensor, D: Tensor) -> Tensor:
-        return _sums(W, D)
+        return _sums(W, channels_innermost(D))
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -75,7 +75,7 @@ class ComposeCompiled(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         W, D = ctx.saved_tensors
-        return _sums(grad, D.mT), _gram_by_halves(grad, W)
+        return _sums(grad, channels_innermost(D.mT)), _gram_by_halves(grad, W)
 
 
 def compose_by_einsum(W: Tensor, D: Tensor) -> Tensor:
@@ -92,6 +92,7 @@ def compose_into(kernel: Tensor, W: Tensor, D: Tensor) -> None:
     """Write W + D W to ``kernel``, (O, I, K)."""
     rows, D = chunks(W), D.mT
     for part, out in zip(W.split(rows), kernel.split(rows), strict=True):
+        part = part.contiguous()  # a copy in channels_last format only
         torch.add(part, torch.bmm(part.transpose(0, 1), D).transpose(0, 1), out=out)
 
 
@@ -102,23 +103,41 @@ def pull_back(grad: Tensor, W: Tensor, D: Tensor, grad_W: Tensor, grad_D: Tensor
     """
     rows = chunks(W)
     for g, part, out in zip(grad.split(rows), W.split(rows), grad_W.split(rows), strict=True):
+        g = g.contiguous()
         by_channel = g.transpose(0, 1)
-        grad_D.baddbmm_(by_channel.mT, part.transpose(0, 1))
+        grad_D.baddbmm_(by_channel.mT, part.contiguous().transpose(0, 1))
         torch.add(g, torch.bmm(by_channel, D).transpose(0, 1), out=out)
 
 
 # --- for compilers -------------------------------------------------------------------------
 
 
+@torch.library.custom_op("doconv::channels_innermost", mutates_args=())
+def channels_innermost(D: Tensor) -> Tensor:
+    """D (I, K, S) as a new array (K, S, I).
+
+    An operator that a compiler cannot see into: it would fuse the copy into the sums, which then
+    read D with a stride.
+    """
+    return D.permute(1, 2, 0).contiguous()
+
+
+@channels_innermost.register_fake
+def _(D: Tensor) -> Tensor:
+    return D.new_empty(D.shape[1], D.shape[2], D.shape[0])
+
+
 def _sums(W: Tensor, D: Tensor) -> Tensor:
+    """W (O, I, K) and D (K, S, I), channels innermost in the loops: they vectorize."""
+    W = W.mT
     kernel = W
-    for s in range(W.shape[2]):
-        kernel = kernel + D[:, :, s] * W[:, :, s : s + 1]
-    return kernel
+    for s in range(W.shape[1]):
+        kernel = kernel + D[:, s] * W[:, s : s + 1]
+    return kernel.mT
 
 
 def _gram_by_halves(grad: Tensor, W: Tensor) -> Tensor:
     """Sum over O of every pair of columns, in two steps: one long sum does not vectorize."""
     step = 16 if W.shape[0] % 16 == 0 else 1
-    products = grad.unsqueeze(3) * W.unsqueeze(2)
-    return products.unflatten(0, [step, -1]).sum(1).sum(0)
+    products = grad.mT.unsqueeze(2) * W.mT.unsqueeze(1)  # (O, K, S, I)
+    return products.unflatten(0, [step, -1]).sum(1).sum(0).permute(2, 0, 1)

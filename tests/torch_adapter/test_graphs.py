@@ -66,8 +66,10 @@ def test_compile_in_one_graph_under_autocast() -> None:
         assert torch.equal(compiled(x), layer(x))
 
 
-def test_compile_by_inductor() -> None:
+@pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
+def test_compile_by_inductor(layout: torch.memory_format) -> None:
     layer, x = trained(LAYERS["conv"])
+    layer.to(memory_format=layout)
     compiled = torch.compile(layer, fullgraph=True)
     torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
 
