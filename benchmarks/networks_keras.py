@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 from collections.abc import Callable
 from typing import Any
@@ -11,6 +12,7 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no word about the processo
 import keras
 from keras import layers
 
+logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many graphs
 if keras.backend.backend() != "tensorflow":
     raise ImportError("the benchmarks of Keras are written for its TensorFlow backend")
 

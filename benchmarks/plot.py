@@ -41,7 +41,7 @@ def bars(
     title: str,
     label: str,
     *,
-    line: float = 1.0,
+    logarithmic: bool = False,
     ours: Sequence[str] = ("DO-Conv", "ours"),
 ) -> Figure:
     """A panel of bars for each thing measured, the spread as whiskers.
@@ -50,7 +50,7 @@ def bars(
         panels: figures by name, by panel.
         title: of the picture.
         label: of the horizontal axis.
-        line: where to draw the yardstick.
+        logarithmic: whether that axis is, for figures far apart.
         ours: how the names begin whose bars stand out.
     """
     height = 0.9 + sum(0.27 * len(each) + 0.55 for each in panels.values())
@@ -70,10 +70,15 @@ def bars(
             if low < high:
                 axes.plot([low, high], [y, y], color="black", linewidth=1)
             axes.text(max(high, value), y, f" {value:.3g}", va="center", fontsize=8)
-        axes.axvline(line, color="black", linewidth=0.8, linestyle=":")
+        axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(panel, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
-        axes.set_xlim(0, 1.12 * max(max(each.high, each.value) for each in values.values()))
+        right = max(max(each.high, each.value) for each in values.values())
+        if logarithmic:
+            axes.set_xscale("log")
+            axes.set_xlim(0.1, 2 * right)
+        else:
+            axes.set_xlim(0, 1.12 * right)
     axes_of[-1, 0].set_xlabel(label, fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure

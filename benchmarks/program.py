@@ -137,6 +137,8 @@ def _write(name: str, settings: Settings, report: Report, out: Path, as_json: bo
         typer.echo(json.dumps(record))
         return
     console = Console()
+    if not console.is_terminal:  # a file has no width; rich would take 80
+        console = Console(width=120)
     console.print(header, highlight=False)
     for table in report.tables:
         console.print(table)

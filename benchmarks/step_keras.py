@@ -13,8 +13,6 @@ import keras  # isort: skip
 import numpy as np  # isort: skip
 import tensorflow as tf  # isort: skip
 
-tf.get_logger().setLevel("ERROR")  # it warns of many graphs; here each is used many times
-
 
 def ways(work: Work) -> tuple[str, ...]:
     """The ways of training that are compared."""

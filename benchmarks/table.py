@@ -13,7 +13,7 @@ from benchmarks.timing import Ratio
 def table(title: str, columns: Sequence[str], rows: Iterable[Sequence[str]]) -> Table:
     """Names on the left without a heading, figures on the right."""
     result = Table(title=title, title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
-    result.add_column("")
+    result.add_column("", no_wrap=True)
     for column in columns:
         result.add_column(column, justify="right")
     for row in rows:
