@@ -14,6 +14,7 @@ Example:
 """
 
 from doconv_tf.checkpoint import get_state, set_state
+from doconv_tf.condconv import CondConv1D, CondConv2D, CondConv3D
 from doconv_tf.conversion import convert, fold
 from doconv_tf.layers import (
     DOConv1D,
@@ -28,11 +29,15 @@ from doconv_tf.layers import (
     DOSeparableConv2D,
 )
 from doconv_tf.official import load_official
+from doconv_tf.routing import Routing
 from doconv_tf.summary import summary
 from doconv_tf.xsepconv import XSepConv2D
 from doconv_tf.xsepconv_conversion import convert_depthwise
 
 __all__ = [
+    "CondConv1D",
+    "CondConv2D",
+    "CondConv3D",
     "DOConv1D",
     "DOConv1DTranspose",
     "DOConv2D",
@@ -43,6 +48,7 @@ __all__ = [
     "DODepthwiseConv2D",
     "DOSeparableConv1D",
     "DOSeparableConv2D",
+    "Routing",
     "XSepConv2D",
     "convert",
     "convert_depthwise",

@@ -1,4 +1,7 @@
-"""The variables of a layer as NumPy arrays in the canonical layout, and back."""
+"""The variables of a layer as NumPy arrays in the canonical layout, and back.
+
+A CondConv layer's canonical arrays have an axis of experts in front.
+"""
 
 from __future__ import annotations
 
@@ -8,8 +11,19 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
+from doconv_core import fold_kernel
+from doconv_core.condconv import (
+    CondConvSpec,
+    experts_from_canonical,
+    experts_to_canonical,
+    fold_experts,
+)
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_tf.base import DOConvBase
+from doconv_tf.condconv_base import CondConvBase
+
+WithW = DOConvBase | CondConvBase
+"""A layer that keeps W in its kernel variable."""
 
 
 def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
@@ -19,16 +33,43 @@ def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def canonical_W(layer: DOConvBase) -> NDArray[np.floating[Any]]:
+def canonical_W(layer: WithW) -> NDArray[np.floating[Any]]:
     """W of a built layer, (O, I/g, S)."""
+    spec, layout = layer.spec, layer.layout
     variables = [layer._kernel] + ([] if layer.W_extra is None else [layer.W_extra])
-    columns = [to_canonical(layer.spec, to_numpy(v), layer.layout) for v in variables]
-    return np.concatenate(columns, axis=2)
+    columns = [
+        experts_to_canonical(spec, to_numpy(v), layout)
+        if isinstance(spec, CondConvSpec)
+        else to_canonical(spec, to_numpy(v), layout)
+        for v in variables
+    ]
+    return np.concatenate(columns, axis=-1)
 
 
-def assign_W(layer: DOConvBase, W: NDArray[np.floating[Any]]) -> None:
+def assign_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
     """Write a canonical W into a built layer."""
-    spec, K = layer.spec, layer.spec.K
-    layer._kernel.assign(from_canonical(spec, W[..., :K], layer.layout))
+    K = layer.spec.K
+    layer._kernel.assign(_in_layout(layer, W[..., :K]))
     if layer.W_extra is not None:
-        layer.W_extra.assign(from_canonical(spec, W[..., K:], layer.layout, spatial=False))
+        layer.W_extra.assign(_in_layout(layer, W[..., K:], spatial=False))
+
+
+def folded_kernel(name: str, layer: WithW) -> NDArray[np.floating[Any]]:
+    """The kernel in the host's layout, or the experts', by float64; ``name`` is for errors."""
+    W, D = canonical_W(layer), None if layer.D is None else to_numpy(layer.D)
+    spec, dtype = layer.spec, layer.variable_dtype
+    kernel = (
+        fold_experts(spec, W, D, dtype, name)
+        if isinstance(spec, CondConvSpec)
+        else fold_kernel(spec, W, D, dtype, name)
+    )
+    return _in_layout(layer, kernel)
+
+
+def _in_layout(
+    layer: WithW, array: NDArray[np.floating[Any]], *, spatial: bool = True
+) -> NDArray[np.floating[Any]]:
+    spec, layout = layer.spec, layer.layout
+    if isinstance(spec, CondConvSpec):
+        return experts_from_canonical(spec, array, layout, spatial=spatial)
+    return from_canonical(spec, array, layout, spatial=spatial)

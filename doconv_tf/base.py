@@ -11,6 +11,7 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.signature import HostSignature
 from doconv_core.spec import validate_composition
 from doconv_tf import composition as compositions
+from doconv_tf.initialization import add_beside, extra_columns
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
@@ -71,39 +72,16 @@ class DOConvBase(keras.layers.Layer):
             W._autocast = False
             # Without the kernel's regularizer and constraint: those are written for axes that D
             # does not have, and a penalty on the offset only draws the layer back to a plain one.
-            self.D = self._beside(W, "D", spec.D_shape, "zeros")
+            self.D = add_beside(self, W, "D", spec.D_shape, "zeros")
         if spec.extra_columns:
-            self.W_extra = self._beside(
+            self.W_extra = add_beside(
+                self,
                 W,
                 "W_extra",
                 (spec.extra_columns, *W.shape[-2:]),
-                self._initialize_extra,
+                extra_columns(spec, getattr(self, f"{self.role}_initializer")),
                 regularizer=getattr(self, f"{self.role}_regularizer"),
             )
-
-    def _beside(self, W: Any, name: str, shape: Any, initializer: Any, **options: Any) -> Any:
-        variable = self.add_weight(
-            name=name, shape=shape, initializer=initializer, dtype=self.variable_dtype,
-            autocast=False,
-            **options,
-        )  # fmt: skip
-        variable.trainable = W.trainable
-        return variable
-
-    def _initialize_extra(self, shape: tuple[int, ...], dtype: Any = None) -> Any:
-        """Zeros where the identity has a copy, else as the host's initializer draws a kernel."""
-        spec = self.spec
-        zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
-        if not spec.free_columns:
-            return zeros
-        # Of the kernel's own shape, so that the fan and with it the scale are the kernel's. A
-        # clone without a seed of its own draws other values than the kernel has.
-        initializer = getattr(self, f"{self.role}_initializer")
-        if isinstance(initializer, keras.initializers.Initializer):
-            initializer = initializer.clone()
-        drawn = initializer((*spec.kernel_size, *shape[1:]), dtype=dtype)
-        drawn = ops.reshape(drawn, (spec.K, *shape[1:]))
-        return ops.concatenate([zeros, drawn[: spec.free_columns]], axis=0)
 
     @classmethod
     def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:

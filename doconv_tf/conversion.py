@@ -9,15 +9,18 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
-import numpy as np
-from numpy.typing import NDArray
 
-from doconv_core import fold_kernel, messages
-from doconv_core.layout import from_canonical
-from doconv_tf.arrays import canonical_W, to_numpy
+from doconv_core import messages
+from doconv_tf.arrays import folded_kernel
 from doconv_tf.base import DOConvBase
+from doconv_tf.condconv import CONDCONV_LAYERS
 from doconv_tf.copying import copy
-from doconv_tf.eligibility import HOSTS, convolutions, why_plain
+from doconv_tf.eligibility import (
+    convolutions,
+    is_over_parameterized,
+    over_parameterized_spec,
+    why_plain,
+)
 from doconv_tf.layers import LAYERS
 from doconv_tf.swapping import over_parameterize, restore_class
 from doconv_tf.traversal import check_keras, everything, named_layers
@@ -35,8 +38,9 @@ def convert(
 
     Every ``Conv{1,2,3}D``, ``DepthwiseConv{1,2}D``, ``SeparableConv{1,2}D`` and
     ``Conv{1,2,3}DTranspose`` with more than one kernel element becomes its DO-Conv layer, at any
-    depth of nesting, and keeps its variables, name and flags. What cannot be converted is left
-    as it was; :func:`summary` gives the reasons. Converting twice changes nothing.
+    depth of nesting, and keeps its variables, name and flags; the experts of a plain CondConv
+    layer get their D's. What cannot be converted is left as it was; :func:`summary` gives the
+    reasons. Converting twice changes nothing.
 
     Args:
         model: a built model or layer; a single convolution too.
@@ -70,7 +74,7 @@ def convert(
     chosen: list[keras.layers.Layer] = []
     found = convolutions(model)
     for names, layer, reason in found:
-        if isinstance(layer, DOConvBase):
+        if is_over_parameterized(layer):
             continue
         if layer is model and reason not in ("", messages.POINTWISE):
             raise ValueError(messages.cannot_convert("", type(layer).__name__, reason))
@@ -81,7 +85,7 @@ def convert(
             continue
         if not layer.built:
             raise ValueError(messages.uninitialized(names[0], type(layer).__name__))
-        HOSTS[type(layer)].read_spec(layer, D_mul)
+        over_parameterized_spec(layer, D_mul)
         chosen.append(layer)
     if chosen:
         _check_optimizers(model)
@@ -93,13 +97,15 @@ def convert(
         len(found),
         "".join(f"; {count} left: {reason}" for reason, count in reasons.items()),
     )
-    if not chosen and not any(isinstance(each.layer, DOConvBase) for each in found):
+    if not chosen and not any(is_over_parameterized(each.layer) for each in found):
         warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
     return model
 
 
 def fold(model: Model, *, inplace: bool = False) -> Model:
     """Compose every DO-Conv layer once and give the plain model back: same classes and config.
+
+    Over-parameterized CondConv layers become plain CondConv layers.
 
     Args:
         model: a built model or layer; a single DO-Conv layer too.
@@ -123,21 +129,21 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         ['Conv2D']
     """
     check_keras(model)
-    for name, layer in named_layers(model).items():
-        if isinstance(layer, DOConvBase):
-            kind = type(layer).__name__
-            if type(layer) not in LAYERS:
-                raise ValueError(messages.cannot_fold(name, kind, messages.OWN_FORWARD))
-            if not layer.built:
-                raise ValueError(messages.not_built(name, kind))
+    for name, layer in _over_parameterized(model):
+        kind = type(layer).__name__
+        if type(layer) not in (*LAYERS, *CONDCONV_LAYERS):
+            raise ValueError(messages.cannot_fold(name, kind, messages.OWN_FORWARD))
+        if not layer.built:
+            raise ValueError(messages.not_built(name, kind))
     if not inplace:
         model = copy(model)
     # First compute everything, so that an error leaves the model as it was.
-    layers = {n: layer for n, layer in named_layers(model).items() if isinstance(layer, DOConvBase)}
-    kernels = [_folded_kernel(name, layer) for name, layer in layers.items()]
-    for layer, kernel in zip(layers.values(), kernels, strict=True):
+    layers = _over_parameterized(model)
+    kernels = [folded_kernel(name, layer) for name, layer in layers]
+    for (_, layer), kernel in zip(layers, kernels, strict=True):
+        W = layer._kernel
         restore_class(layer)
-        HOSTS[type(layer)].W_of(layer).assign(kernel)
+        W.assign(kernel)
     if layers:
         _forget_traces(model)
     logger.info("fold: %d convolutions folded", len(layers))
@@ -166,11 +172,8 @@ def _check_optimizers(model: keras.layers.Layer) -> None:
             raise ValueError(messages.optimizer_is_built(layer.name))
 
 
-def _folded_kernel(name: str, layer: DOConvBase) -> NDArray[np.floating[Any]]:
-    W = canonical_W(layer)
-    D = None if layer.D is None else to_numpy(layer.D)
-    kernel = fold_kernel(layer.spec, W, D, layer.variable_dtype, name)
-    return from_canonical(layer.spec, kernel, layer.layout)
+def _over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
+    return [each for each in named_layers(model).items() if is_over_parameterized(each[1])]
 
 
 def _forget_traces(model: keras.layers.Layer) -> None:

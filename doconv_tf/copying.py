@@ -12,7 +12,8 @@ from keras.src.models.functional import Functional  # which Keras does not expor
 
 from doconv_core import messages
 from doconv_tf.base import DOConvBase
-from doconv_tf.swapping import over_parameterize
+from doconv_tf.condconv_base import CondConvBase
+from doconv_tf.swapping import over_parameterize, restore_class
 from doconv_tf.traversal import everything
 
 GRAPHS = (Functional, keras.Sequential)
@@ -88,10 +89,15 @@ def _copy_values(model: Any, clone: Any) -> None:
     for ours, theirs in zip(everything(model), everything(clone), strict=True):
         if isinstance(theirs, keras.layers.InputLayer):
             theirs.name = ours.name  # clone_model has named it after its tensor
+        # What a layer of the user's own has made, it makes anew as it was before conversion.
         if isinstance(ours, DOConvBase) and type(theirs) is ours.host:
-            # Made by a layer of the user's own, which only knows of the plain one.
             over_parameterize([theirs], ours.D_mul)
             theirs.composition = ours.composition
+        if isinstance(ours, CondConvBase) and type(theirs) is type(ours):
+            if theirs.D_mul not in (None, ours.D_mul):
+                restore_class(theirs)
+            if theirs.D_mul != ours.D_mul:
+                over_parameterize([theirs], ours.D_mul)
         if type(ours) is not type(theirs) or ours.name != theirs.name:
             raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later

@@ -88,7 +88,8 @@ def _write(layer: keras.layers.Layer, state: LayerState) -> None:
             layer.D.assign(state.D)
     else:
         host = HOSTS[type(layer)]
-        host.W_of(layer).assign(from_canonical(state.spec, state.W, host.layout))
+        kernel = from_canonical(host.read_spec(layer), state.W, host.layout)
+        host.W_of(layer).assign(kernel)
     if state.bias is not None:
         layer.bias.assign(state.bias)
 

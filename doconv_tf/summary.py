@@ -11,10 +11,19 @@ from typing import Any
 import keras
 import numpy as np
 
-from doconv_core import DOConvSpec, LayerCost, Summary, SummaryRow, layer_cost, messages
+from doconv_core import (
+    CondConvSpec,
+    DOConvSpec,
+    LayerCost,
+    Summary,
+    SummaryRow,
+    condconv_cost,
+    layer_cost,
+    messages,
+)
 from doconv_core.summary import row_costs
-from doconv_tf.base import DOConvBase
-from doconv_tf.eligibility import HOSTS, Convolution, convolutions
+from doconv_tf.condconv_base import CondConvBase
+from doconv_tf.eligibility import HOSTS, Convolution, convolutions, is_over_parameterized
 from doconv_tf.traversal import check_keras
 
 Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
@@ -23,6 +32,8 @@ Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 
 def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
     """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
+
+    A CondConv layer's plain form is plain CondConv; its MACs are those of mixing kernels.
 
     Args:
         model: any layer or model, converted or not. It is not changed.
@@ -50,12 +61,17 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
 
 def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
     (name, *_), layer, reason = convolution
-    kind, trained = type(layer).__name__, isinstance(layer, DOConvBase)
+    kind, trained = type(layer).__name__, is_over_parameterized(layer)
     reason = "" if trained else reason or messages.CONVERTIBLE
     if not layer.built:
         return SummaryRow(name, kind, int(np.prod(layer.kernel_size)), reason=reason)
-    cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
-    spec = layer.spec if trained else cls.read_spec(layer)
+    spec: DOConvSpec | CondConvSpec
+    if isinstance(layer, CondConvBase):
+        spec = layer.spec
+        kind = spec.kind
+    else:
+        cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
+        spec = layer.spec if trained else cls.read_spec(layer)
     one = (1,) * layer.rank
     form = getattr(layer, "composition", "kernel")
     parameters = row_costs(_cost(layer, spec, (1, one, one)), over_parameterized=trained)
@@ -68,8 +84,11 @@ def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
     )
 
 
-def _cost(layer: Any, spec: DOConvSpec, sizes: Sizes) -> LayerCost:
+def _cost(layer: Any, spec: DOConvSpec | CondConvSpec, sizes: Sizes) -> LayerCost:
     batch, input_size, output_size = sizes
+    if isinstance(spec, CondConvSpec):
+        parts = {"bias": layer.use_bias, "routing": layer.routing is not None}
+        return condconv_cost(spec, output_size, batch_size=batch, **parts).layer
     pointwise = getattr(layer, "pointwise_kernel", None)
     bias = layer.use_bias and pointwise is None
     cost = layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)

@@ -1,0 +1,78 @@
+"""How variables start: those beside W, and those that hold one array for each expert."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+from typing import Any
+
+import keras
+from keras import ops
+
+from doconv_core import DOConvSpec
+
+Initializer = Any
+"""A function of a shape and a dtype, as Keras calls it."""
+
+
+def add_beside(
+    layer: keras.layers.Layer, W: Any, name: str, shape: Any, initializer: Any, **options: Any
+) -> Any:
+    """A further variable of a layer, trainable where W is, which Keras never casts."""
+    variable = layer.add_weight(
+        name=name, shape=shape, initializer=initializer, dtype=layer.variable_dtype,
+        autocast=False,
+        **options,
+    )  # fmt: skip
+    variable.trainable = W.trainable
+    return variable
+
+
+def extra_columns(spec: DOConvSpec, initializer: Initializer) -> Initializer:
+    """For W_extra: zeros where the identity has a copy, else as the host's draws a kernel."""
+
+    def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
+        if not spec.free_columns:
+            return zeros
+        # Of the kernel's own shape, so that the fan and with it the scale are the kernel's.
+        drawn = another(initializer)((*spec.kernel_size, *shape[1:]), dtype=dtype)
+        drawn = ops.reshape(drawn, (spec.K, *shape[1:]))
+        return ops.concatenate([zeros, drawn[: spec.free_columns]], axis=0)
+
+    return draw
+
+
+def another(initializer: Initializer, number: int = 0) -> Initializer:
+    """A clone, which draws other values: without a seed of its own, or with one that is moved.
+
+    One and the same initializer draws the same values each time, unless its seed is a
+    ``SeedGenerator``; then nothing need be cloned.
+    """
+    if not isinstance(initializer, keras.initializers.Initializer):
+        return initializer
+    config = initializer.get_config()
+    seed = config.get("seed")
+    if not isinstance(seed, (int, type(None))):
+        return initializer
+    if seed is not None:
+        config["seed"] = seed + number
+    return type(initializer).from_config(config)
+
+
+def expert_by_expert(
+    initializer: Initializer, experts: int, one: Callable[[Initializer], Initializer] = lambda i: i
+) -> Initializer:
+    """An initializer of (E, ...): the host's for the first expert, and another for each further.
+
+    Args:
+        initializer: of one array.
+        experts: E.
+        one: what to make of an initializer before it draws.
+    """
+    further = [another(initializer, number) for number in range(1, experts)]
+    drawing = [one(each) for each in (initializer, *further)]
+
+    def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        return ops.stack([each(shape[1:], dtype=dtype) for each in drawing])
+
+    return draw
