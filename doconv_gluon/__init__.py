@@ -14,6 +14,7 @@ Example:
 """
 
 from doconv_gluon.checkpoint import get_state, set_state
+from doconv_gluon.condconv import CondConv1D, CondConv2D, CondConv3D
 from doconv_gluon.conversion import convert, fold
 from doconv_gluon.layers import (
     DOConv1D,
@@ -24,17 +25,22 @@ from doconv_gluon.layers import (
     DOConv3DTranspose,
 )
 from doconv_gluon.official import load_official
+from doconv_gluon.routing import Routing
 from doconv_gluon.summary import summary
 from doconv_gluon.xsepconv import XSepConv2D
 from doconv_gluon.xsepconv_conversion import convert_depthwise
 
 __all__ = [
+    "CondConv1D",
+    "CondConv2D",
+    "CondConv3D",
     "DOConv1D",
     "DOConv1DTranspose",
     "DOConv2D",
     "DOConv2DTranspose",
     "DOConv3D",
     "DOConv3DTranspose",
+    "Routing",
     "XSepConv2D",
     "convert",
     "convert_depthwise",

@@ -8,10 +8,13 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_core import DOConvSpec, messages
+from doconv_core import CondConvSpec, DOConvSpec, messages
+from doconv_core.condconv import experts_from_canonical, experts_to_canonical
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_gluon._compat import mx
 from doconv_gluon.composition import Form
+
+Spec = DOConvSpec | CondConvSpec
 
 
 def form_of(conv: Any, D_mul: int) -> Form:
@@ -37,6 +40,18 @@ def spec_of(conv: Any, D_mul: int | None = None) -> DOConvSpec:
     in_channels = channels if form.transposed else channels * form.groups
     return DOConvSpec(
         in_channels, form.channels, form.kernel_size, form.groups, D_mul, form.transposed
+    )
+
+
+def experts_spec_of(layer: Any, D_mul: int | None) -> CondConvSpec:
+    """The sizes of a CondConv layer, like :func:`spec_of`."""
+    shape = layer.weight.shape
+    if not mx.gluon.utils.shape_is_known(shape):
+        raise ValueError(messages.cannot_read("", messages.NO_VALUES_YET))
+    form = form_of(layer, 0)
+    in_channels = shape[-1 if form.channels_last else 2] * form.groups
+    return CondConvSpec(
+        in_channels, form.channels, form.kernel_size, form.groups, layer.num_experts, D_mul
     )
 
 
@@ -71,27 +86,28 @@ def has_values(conv: Any) -> bool:
     return all(parameter._data is not None for parameter in conv._reg_params.values())
 
 
-def read_W(conv: Any, spec: DOConvSpec) -> NDArray[Any]:
-    """Canonical W, (O, I/g, S)."""
+def read_W(conv: Any, spec: Spec) -> NDArray[Any]:
+    """Canonical W: (O, I/g, S), or (E, O, I/g, S) of experts."""
     columns = [
-        to_canonical(spec, _channels_first(conv, parameter.data().asnumpy()), _layout(spec))
+        _to_canonical(spec, _channels_first(conv, spec, parameter.data().asnumpy()))
         for parameter in (conv.weight, getattr(conv, "W_extra", None))
         if parameter is not None
     ]
-    return np.concatenate(columns, axis=2)
+    return np.concatenate(columns, axis=-1)
 
 
 def read_D(conv: Any) -> NDArray[Any] | None:
-    """D, (I, K, S); None for K = 1."""
+    """D, (I, K, S) or (E, I, K, S); None for K = 1, and for plain CondConv."""
     return None if conv.D is None else conv.D.data().asnumpy()
 
 
-def write_W(conv: Any, spec: DOConvSpec, W: NDArray[Any]) -> None:
-    """Write canonical W to ``weight`` and ``W_extra``; a kernel (O, I/g, K) to ``weight``."""
-    write(conv.weight, _to_host(conv, from_canonical(spec, W[..., : spec.K], _layout(spec))))
-    if W.shape[2] > spec.K:
-        extra = from_canonical(spec, W[..., spec.K :], _layout(spec), spatial=False)
-        write(conv.W_extra, _to_host(conv, extra))
+def write_W(conv: Any, spec: Spec, W: NDArray[Any]) -> None:
+    """Write canonical W to ``weight`` and ``W_extra``; K columns of it to ``weight``."""
+    K = spec.K
+    write(conv.weight, _to_host(conv, spec, _from_canonical(spec, W[..., :K], spatial=True)))
+    if W.shape[-1] > K:
+        extra = _from_canonical(spec, W[..., K:], spatial=False)
+        write(conv.W_extra, _to_host(conv, spec, extra))
 
 
 def write(parameter: Any, array: NDArray[Any]) -> None:
@@ -114,17 +130,34 @@ def to_plain_layout(parameter: Any) -> None:
         data[:] = values
 
 
+def _to_canonical(spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
+    if isinstance(spec, CondConvSpec):
+        return experts_to_canonical(spec, array, "OIk")
+    return to_canonical(spec, array, _layout(spec))
+
+
+def _from_canonical(spec: Spec, array: NDArray[Any], *, spatial: bool) -> NDArray[Any]:
+    if isinstance(spec, CondConvSpec):
+        return experts_from_canonical(spec, array, "OIk", spatial=spatial)
+    return from_canonical(spec, array, _layout(spec), spatial=spatial)
+
+
 def _layout(spec: DOConvSpec) -> str:
     return "IOk" if spec.transposed else "OIk"
+
+
+def _channels_first(conv: Any, spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, -1, _second(spec)) if _is_channels_last(conv) else array
+
+
+def _to_host(conv: Any, spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, _second(spec), -1) if _is_channels_last(conv) else array
 
 
 def _is_channels_last(conv: Any) -> bool:
     return bool(conv._kwargs["layout"].endswith("C"))
 
 
-def _channels_first(conv: Any, array: NDArray[Any]) -> NDArray[Any]:
-    return np.moveaxis(array, -1, 1) if _is_channels_last(conv) else array
-
-
-def _to_host(conv: Any, array: NDArray[Any]) -> NDArray[Any]:
-    return np.moveaxis(array, 1, -1) if _is_channels_last(conv) else array
+def _second(spec: Spec) -> int:
+    """The second channel axis, channels first."""
+    return 2 if isinstance(spec, CondConvSpec) else 1

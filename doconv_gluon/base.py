@@ -34,7 +34,6 @@ class DOConvNd(mx.gluon.HybridBlock):
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
     ) -> None:
-        # Before the host's constructor, which lets groups=0 through: MXNet then ends the process.
         D_mul = _checked_columns(self.host, D_mul, composition, args, kwargs)
         super().__init__(*args, **kwargs)
         self.over_parameterize_(
@@ -167,27 +166,41 @@ class DOConvNd(mx.gluon.HybridBlock):
 
 
 def _as_classic(array: Any) -> Any:
+    """An array or symbol as ``mx.nd`` and ``mx.sym`` take it; None stays None."""
     # After mx.npx.set_np(), arrays and symbols are MXNet's imitation of NumPy's.
     return None if array is None else array.as_nd_ndarray()
 
 
 def _as_host(array: Any) -> Any:
+    """A result in the kind that the user has chosen; the inverse of :func:`_as_classic`."""
     return array.as_np_ndarray() if mx.util.is_np_array() else array
 
 
-def _checked_columns(
-    host: type, D_mul: Any, composition: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> int:
-    """S, after a look at the arguments of a layer; errors of size read as in every framework."""
+def given_sizes(
+    host: type, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> tuple[int, Any, tuple[Any, ...], int]:
+    """I, O, the kernel size and g that a layer is given; I is 0 where it waits for the input.
+
+    For checks before the host's constructor: it lets groups=0 through, and MXNet then ends the
+    process.
+    """
     signature = inspect.signature(host)
     given = signature.bind(*args, **kwargs)
     given.apply_defaults()
     arguments, ndim = given.arguments, len(signature.parameters["layout"].default) - 2
     kernel_size = arguments["kernel_size"]
     kernel_size = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size,) * ndim
-    groups, in_channels = positive_integer("groups", arguments["groups"]), arguments["in_channels"]
+    groups = positive_integer("groups", arguments["groups"])
+    return arguments["in_channels"], arguments["channels"], kernel_size, groups
+
+
+def _checked_columns(
+    host: type, D_mul: Any, composition: Any, args: tuple[Any, ...], kwargs: dict[str, Any]
+) -> int:
+    """S, after a look at the arguments of a layer; errors of size read as in every framework."""
+    in_channels, channels, kernel_size, groups = given_sizes(host, args, kwargs)
     # Zero stands for input channels not known yet; any multiple of groups then stands for them.
-    spec = DOConvSpec(in_channels or groups, arguments["channels"], kernel_size, groups, D_mul)
+    spec = DOConvSpec(in_channels or groups, channels, kernel_size, groups, D_mul)
     if validate_composition(composition) == "feature" and spec.has_D and not in_channels:
         raise ValueError(messages.feature_needs_in_channels())
     return spec.S

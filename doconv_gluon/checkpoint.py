@@ -1,4 +1,4 @@
-"""The neutral state of a model: its over-parameterized layers, for any framework."""
+"""The neutral state of a model: its DO-Conv and CondConv layers, for any framework."""
 
 from __future__ import annotations
 
@@ -7,10 +7,12 @@ from typing import Any
 from doconv_core import LayerState, State, check_state, messages
 from doconv_gluon.arrays import blocks_once, has_values, read_D, read_W, write, write_W
 from doconv_gluon.base import DOConvNd
+from doconv_gluon.condconv_base import CondConvNd
+from doconv_gluon.routing import Routing
 
 
 def get_state(model: Any) -> State:
-    """Copy the arrays of every over-parameterized layer, in the canonical layout.
+    """Copy the arrays of every DO-Conv and CondConv layer, in the canonical layout.
 
     Args:
         model: any Block; its other parameters (of batch norms, say) are not included.
@@ -30,10 +32,12 @@ def get_state(model: Any) -> State:
     """
     state: State = {}
     for name, layer in _layers(model).items():
-        if not has_values(layer):
+        routing = _own_routing(layer)
+        if not all(has_values(block) for block in (layer, routing) if block is not None):
             raise ValueError(messages.cannot_read(name, messages.NO_VALUES_YET))
         bias = None if layer.bias is None else layer.bias.data().asnumpy()
-        state[name] = LayerState(layer.spec, read_W(layer, layer.spec), read_D(layer), bias)
+        R = None if routing is None else routing.weight.data().asnumpy().T
+        state[name] = LayerState(layer.spec, read_W(layer, layer.spec), read_D(layer), bias, R)
     return state
 
 
@@ -41,7 +45,7 @@ def set_state(model: Any, state: State) -> None:
     """Write a neutral state into a converted model, casting to its types.
 
     Args:
-        model: a model with the same over-parameterized layers, under the same names.
+        model: a model with the same DO-Conv and CondConv layers, under the same names.
         state: as from ``get_state``, in any framework.
 
     Raises:
@@ -56,9 +60,15 @@ def set_state(model: Any, state: State) -> None:
             write(layer.D, given.D)
         if given.bias is not None:
             write(layer.bias, given.bias)
+        if given.routing is not None:
+            write(layer.routing.weight, given.routing.T)
 
 
-def _layers(model: Any) -> dict[str, DOConvNd]:
-    return {
-        name: block for name, block in blocks_once(model).items() if isinstance(block, DOConvNd)
-    }
+def _layers(model: Any) -> dict[str, Any]:
+    kinds = (DOConvNd, CondConvNd)
+    return {name: block for name, block in blocks_once(model).items() if isinstance(block, kinds)}
+
+
+def _own_routing(layer: Any) -> Routing | None:
+    routing = layer.routing if isinstance(layer, CondConvNd) else None
+    return routing if isinstance(routing, Routing) else None

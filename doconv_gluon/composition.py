@@ -93,14 +93,14 @@ def compose(
     for start in range(form.K, form.D_mul - form.K + 1, form.K):  # the identity's further copies
         kernel = kernel + F.slice_axis(W, axis=2, begin=start, end=start + form.K)
     if infer:
-        D = _with_shape_of(F, D, _like_D(F, form, W))
+        D = with_shape_of(F, D, _like_D(F, form, W))
     # Through a reshape: with grad_req="add", MXNet 1.9.1 computes wrong gradients for a parameter
     # that linalg_gemm reads itself.
     D = F.reshape(D, shape=(-1, form.K, form.D_mul))
     kernel = _in_host_layout(F, form, F.linalg_gemm(W, D, kernel, transpose_b=True))
     if widen:
         kernel = F.cast(kernel, dtype="float16")
-    return _with_shape_of(F, kernel, given) if infer else kernel
+    return with_shape_of(F, kernel, given) if infer else kernel
 
 
 def depthwise_weight(F: Any, form: Form, D: Array, *, dtype: Any) -> Array:
@@ -171,7 +171,7 @@ def _like_D(F: Any, form: Form, W: Array) -> Array:
     return F.broadcast_axis(one, axis=1, size=form.K)
 
 
-def _with_shape_of(F: Any, array: Array, like: Array) -> Array:
+def with_shape_of(F: Any, array: Array, like: Array) -> Array:
     """``array``; MXNet now knows that both have one shape, in whichever way it gets to know it.
 
     A product's shape does not tell those of its factors. This operator copies nothing.

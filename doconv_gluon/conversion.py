@@ -13,30 +13,33 @@ from collections import Counter
 from collections.abc import Callable
 from typing import Any, TypeVar
 
+from numpy.typing import NDArray
+
 from doconv_core import fold_kernel, messages
+from doconv_core.condconv import fold_experts
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import (
     blocks_once,
     columns_of,
     form_of,
-    has_values,
     named_blocks,
     read_D,
     read_W,
     to_plain_layout,
     write_W,
 )
-from doconv_gluon.base import DOConvNd
+from doconv_gluon.condconv_base import CondConvNd
 from doconv_gluon.copying import clear_cached_graphs, copy_model
 from doconv_gluon.eligibility import (
     HOSTS,
     in_symbol_block,
-    is_convolution,
+    is_candidate,
+    is_over_parameterized,
+    why_not_foldable,
     why_plain,
     with_shared_weight,
 )
 from doconv_gluon.initialization import new_parameters
-from doconv_gluon.layers import LAYERS
 from doconv_gluon.trainer import New, add_parameters, warn_if_not_trained
 
 logger = logging.getLogger("doconv")
@@ -57,7 +60,8 @@ def convert(
 
     Every ``nn.Conv{1,2,3}D`` and ``nn.Conv{1,2,3}DTranspose`` with more than one kernel element
     becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, names, flags and hooks;
-    each new parameter is called like the weight, with D in its place. What cannot be converted is
+    the experts of a plain CondConv layer get their D's. Each new parameter is called like the
+    weight, with D in its place. What cannot be converted is
     left as it was; :func:`summary` gives the reasons. Converting twice changes nothing. The model
     may be initialized or not.
 
@@ -93,11 +97,11 @@ def convert(
     names: dict[Any, list[str]] = {}
     reasons: Counter[str] = Counter()
     for name, block in named_blocks(model):
-        if is_convolution(block):
+        if is_candidate(block):
             names.setdefault(block, []).append(name)
     for block in blocks_once(model).values():
         reasons[messages.IN_SYMBOL_BLOCK] += sum(1 for _ in in_symbol_block(block))
-    already = [conv for conv in names if isinstance(conv, DOConvNd)]
+    already = [conv for conv in names if is_over_parameterized(conv)]
     picked: dict[Any, str] = {}
     for conv, paths in names.items():
         if conv in already:
@@ -136,6 +140,8 @@ def convert(
 def fold(model: Model, *, inplace: bool = False) -> Model:
     """Compose every DO-Conv layer once and give the plain model back: same classes, same names.
 
+    Over-parameterized CondConv layers become plain CondConv layers.
+
     Args:
         model: any Block; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
@@ -163,23 +169,14 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         )
     """
     _check_block(model)
-    layers = {name: b for name, b in blocks_once(model).items() if isinstance(b, DOConvNd)}
+    layers = {name: b for name, b in blocks_once(model).items() if is_over_parameterized(b)}
     torn = with_shared_weight(model, layers.values())
     for name, layer in layers.items():
-        reason = ""
-        if type(layer) not in LAYERS:
-            reason = messages.OWN_FORWARD
-        elif not has_values(layer):
-            reason = messages.NO_VALUES_YET
-        elif id(layer) in torn:
-            reason = messages.SHARED_WEIGHT
+        reason = why_not_foldable(layer) or (messages.SHARED_WEIGHT if id(layer) in torn else "")
         if reason:
             raise ValueError(messages.cannot_fold(name, type(layer).__name__, reason))
     # Compute everything before the model changes. Layers that share their arrays share a kernel.
-    kernels = {
-        name: fold_kernel(layer.spec, read_W(layer, layer.spec), read_D(layer), layer=name)
-        for name, layer in layers.items()
-    }
+    kernels = {name: _folded(name, layer) for name, layer in layers.items()}
     if not inplace:
         model = copy_model(model)
     blocks = blocks_once(model)
@@ -204,21 +201,31 @@ def convert_layer(conv: Any, D_mul: int | None) -> Any:
     return layer
 
 
+def _folded(name: str, layer: Any) -> NDArray[Any]:
+    """The canonical kernel of a layer, or those of its experts."""
+    compose = fold_experts if isinstance(layer, CondConvNd) else fold_kernel
+    return compose(layer.spec, read_W(layer, layer.spec), read_D(layer), layer=name)
+
+
 def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
     blocks = blocks_once(model)
     made: dict[int, dict[str, Any]] = {}
     for name, columns in chosen.items():  # nothing of the model changes in this loop
         conv = blocks[name]
         if id(conv.weight) not in made:  # layers that share a weight share its D
-            form = form_of(conv, columns)
-            made[id(conv.weight)] = new_parameters(form, conv.weight, conv.params.prefix)
+            experts = conv.num_experts if isinstance(conv, CondConvNd) else None
+            form, prefix = form_of(conv, columns), conv.params.prefix
+            made[id(conv.weight)] = new_parameters(form, conv.weight, prefix, experts)
     converted = []
     for name, columns in chosen.items():
         conv = blocks[name]
         parameters = made[id(conv.weight)]
         to_plain_layout(conv.weight)
-        conv.__class__ = HOSTS[type(conv)]
-        conv.over_parameterize_(columns, "kernel", parameters)
+        if isinstance(conv, CondConvNd):
+            conv.over_parameterize_(columns, parameters)
+        else:
+            conv.__class__ = HOSTS[type(conv)]
+            conv.over_parameterize_(columns, "kernel", parameters)
         converted.append((conv.weight, list(parameters.values())))
     clear_cached_graphs(model)
     return converted

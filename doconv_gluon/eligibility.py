@@ -11,7 +11,10 @@ import numpy as np
 
 from doconv_core import messages
 from doconv_gluon._compat import mx
+from doconv_gluon.arrays import has_values
 from doconv_gluon.base import DOConvNd
+from doconv_gluon.condconv import CONDCONV_LAYERS
+from doconv_gluon.condconv_base import CondConvNd
 from doconv_gluon.layers import LAYERS
 
 HOSTS: dict[type, type[DOConvNd]] = {layer.host: layer for layer in LAYERS}
@@ -26,8 +29,24 @@ def is_convolution(block: Any) -> bool:
     return isinstance(block, _CONVOLUTION)
 
 
+def is_candidate(block: Any) -> bool:
+    """Whether convert considers a block: a convolution, or a CondConv layer."""
+    return is_convolution(block) or isinstance(block, CondConvNd)
+
+
+def is_over_parameterized(block: Any) -> bool:
+    """Whether a block is a DO-Conv layer, or a CondConv layer whose experts have D's."""
+    return isinstance(block, DOConvNd) or (isinstance(block, CondConvNd) and block.D is not None)
+
+
 def why_plain(conv: Any) -> str:
-    """Why convert leaves a convolution as it is; "" where it can be over-parameterized."""
+    """Why convert leaves a layer as it is; "" where it can be over-parameterized.
+
+    Args:
+        conv: a convolution, or a CondConv layer.
+    """
+    if isinstance(conv, CondConvNd):
+        return _why_experts_plain(conv)
     operator = conv._op_name.lower()
     if type(conv) not in HOSTS or operator not in ("convolution", "deconvolution"):
         return messages.OWN_FORWARD
@@ -40,6 +59,25 @@ def why_plain(conv: Any) -> str:
     if np.dtype(conv.weight.dtype).kind != "f":
         return messages.NOT_FLOATING
     return messages.POINTWISE if math.prod(conv._kwargs["kernel"]) == 1 else ""
+
+
+def _why_experts_plain(layer: CondConvNd) -> str:
+    if type(layer) not in CONDCONV_LAYERS:
+        return messages.OWN_FORWARD
+    if {"forward", "hybrid_forward"} & vars(layer).keys():
+        return messages.INSTANCE_FORWARD
+    if not layer._reg_params.keys() <= {"weight", "bias"}:
+        return messages.OTHER_ARRAYS
+    if np.dtype(layer.weight.dtype).kind != "f":
+        return messages.NOT_FLOATING
+    return messages.POINTWISE if layer.form.K == 1 else ""
+
+
+def why_not_foldable(layer: Any) -> str:
+    """Why the plain form of an over-parameterized layer cannot be computed; "" where it can."""
+    if type(layer) not in (*LAYERS, *CONDCONV_LAYERS):
+        return messages.OWN_FORWARD
+    return "" if has_values(layer) else messages.NO_VALUES_YET
 
 
 def with_shared_weight(model: Any, chosen: Iterable[Any]) -> set[int]:

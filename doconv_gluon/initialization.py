@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -50,13 +51,46 @@ class ExtraColumns(mx.init.Initializer):
         array[:] = values
 
 
-def declarations(form: Form, weight: Any) -> dict[str, dict[str, Any]]:
+@mx.init.register
+class EachExpert(mx.init.Initializer):
+    """Draw every expert's array on its own, as the host draws one layer's.
+
+    So a fan is that of one expert, not of the stack.
+
+    Args:
+        init: of one expert; None means the one given to ``initialize()``.
+    """
+
+    def __init__(self, init: Any = None) -> None:
+        init = init.dumps() if isinstance(init, mx.init.Initializer) else init
+        super().__init__(init=init)
+        self.init = init
+
+    def _init_weight(self, name: Any, array: Any) -> None:
+        init = mx.init.create(self.init or name.global_init)
+        for expert in array:
+            init._init_weight(name, expert)
+
+
+def declarations(form: Form, weight: Any, experts: int | None = None) -> dict[str, dict[str, Any]]:
     """The parameters that stand beside ``weight``: name -> arguments of ``gluon.Parameter``.
 
     A size of 0 is one that MXNet fills in with the first input, as it does for ``weight``.
+
+    Args:
+        form: the sizes of the layer, or of one expert.
+        weight: its parameter.
+        experts: E, the length of the axis in front of every array of a CondConv layer.
     """
     if form.K == 1:
         return {}
+    if experts is not None:
+        own = weight.init.init if isinstance(weight.init, EachExpert) else weight.init
+        one = SimpleNamespace(shape=weight.shape[1:], init=own)
+        declared = declarations(form, one)
+        for given in declared.values():
+            given.update(shape=(experts, *given["shape"]), init=EachExpert(given["init"]))
+        return declared
     first, second = weight.shape[0], weight.shape[-1 if form.channels_last else 1]
     in_channels = first if form.transposed else second * form.groups
     declared = {"D": {"shape": (in_channels, form.K, form.D_mul), "init": "zeros"}}
@@ -69,7 +103,9 @@ def declarations(form: Form, weight: Any) -> dict[str, dict[str, Any]]:
     return {name: {**given, "allow_deferred_init": True} for name, given in declared.items()}
 
 
-def new_parameters(form: Form, weight: Any, prefix: str) -> dict[str, Any]:
+def new_parameters(
+    form: Form, weight: Any, prefix: str, experts: int | None = None
+) -> dict[str, Any]:
     """D and W_extra for a weight that exists: as it is trained, and as far initialized."""
     parameters = {
         name: mx.gluon.Parameter(
@@ -80,7 +116,7 @@ def new_parameters(form: Form, weight: Any, prefix: str) -> dict[str, Any]:
             wd_mult=weight.wd_mult,
             **given,
         )
-        for name, given in declarations(form, weight).items()
+        for name, given in declarations(form, weight, experts).items()
     }
     for parameter in parameters.values():
         if weight._deferred_init:  # initialize() was called, the input's shape is awaited

@@ -5,12 +5,26 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from doconv_core import LayerCost, Summary, SummaryRow, layer_cost, messages
+from doconv_core import (
+    CondConvSpec,
+    LayerCost,
+    Summary,
+    SummaryRow,
+    condconv_cost,
+    layer_cost,
+    messages,
+)
 from doconv_core.summary import row_costs
 from doconv_gluon._compat import mx
-from doconv_gluon.arrays import blocks_once, spec_of
+from doconv_gluon.arrays import Spec, blocks_once, spec_of
 from doconv_gluon.base import DOConvNd
-from doconv_gluon.eligibility import in_symbol_block, is_convolution, why_plain
+from doconv_gluon.condconv_base import CondConvNd
+from doconv_gluon.eligibility import (
+    in_symbol_block,
+    is_candidate,
+    is_over_parameterized,
+    why_plain,
+)
 
 Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 """Of one call of a layer: batch size, input size, output size."""
@@ -19,7 +33,8 @@ Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
 def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
     """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
 
-    Convolutions inside a SymbolBlock have a row too, with its name and the operator's.
+    Convolutions inside a SymbolBlock have a row too, with its name and the operator's. A CondConv
+    layer's plain form is plain CondConv; its MACs are those of mixing kernels.
 
     Args:
         model: any Block, converted or not. It is not changed, except that a model which waits for
@@ -42,7 +57,7 @@ def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
     calls = {} if inputs is None else _sizes_of_calls(model, inputs)
     rows = []
     for name, block in blocks_once(model).items():
-        if is_convolution(block):
+        if is_candidate(block):
             rows.append(_row(name, block, calls.get(id(block), [])))
         for node, operator, K in in_symbol_block(block):
             path = f"{name}.{node}" if name else node
@@ -51,22 +66,31 @@ def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
 
 
 def _row(name: str, conv: Any, calls: list[Sizes]) -> SummaryRow:
-    layer = conv if isinstance(conv, DOConvNd) else None
-    kind, reason = type(conv).__name__, "" if layer else why_plain(conv) or messages.CONVERTIBLE
+    trained = is_over_parameterized(conv)
+    kind, reason = type(conv).__name__, "" if trained else why_plain(conv) or messages.CONVERTIBLE
+    if isinstance(conv, CondConvNd):
+        kind = "CondConv" if conv.D is None else "DO-CondConv"
     if not mx.gluon.utils.shape_is_known(conv.weight.shape):
         return SummaryRow(name, kind, reason=reason)
-    spec, bias = layer.spec if layer else spec_of(conv), conv.bias is not None
+    spec = conv.spec if isinstance(conv, (DOConvNd, CondConvNd)) else spec_of(conv)
     one = (1,) * len(spec.kernel_size)
-    parameters = layer_cost(spec, one, input_size=one, bias=bias)
-    costs = [
-        layer_cost(spec, out, input_size=size, batch_size=batch, bias=bias)
-        for batch, size, out in calls
-    ]
-    row = row_costs(parameters, over_parameterized=bool(layer))
-    composition = layer.composition if layer else "kernel"
-    macs = row_costs(_total(costs), over_parameterized=bool(layer), composition=composition)
-    row["macs"] = macs["macs"]
-    return SummaryRow(name, kind, spec.K, spec.S if layer else None, **row, reason=reason)
+    row = row_costs(_cost(conv, spec, 1, one, one), over_parameterized=trained)
+    row["macs"] = row_costs(
+        _total([_cost(conv, spec, *sizes) for sizes in calls]),
+        over_parameterized=trained,
+        composition=getattr(conv, "composition", "kernel"),
+    )["macs"]
+    return SummaryRow(name, kind, spec.K, spec.S if trained else None, **row, reason=reason)
+
+
+def _cost(
+    conv: Any, spec: Spec, batch: int, input_size: tuple[int, ...], output_size: tuple[int, ...]
+) -> LayerCost:
+    bias = conv.bias is not None
+    if isinstance(spec, CondConvSpec):
+        own = conv.routing is not None
+        return condconv_cost(spec, output_size, batch_size=batch, bias=bias, routing=own).layer
+    return layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
 
 
 def _total(costs: list[LayerCost]) -> LayerCost | None:
@@ -79,7 +103,7 @@ def _total(costs: list[LayerCost]) -> LayerCost | None:
 def _sizes_of_calls(model: Any, inputs: Any) -> dict[int, list[Sizes]]:
     calls: dict[int, list[Sizes]] = {}
     blocks = list(blocks_once(model).values())
-    convolutions = [block for block in blocks if is_convolution(block)]
+    convolutions = [block for block in blocks if is_candidate(block)]
 
     def note(block: Any, given: tuple[Any, ...], output: Any) -> None:
         first = 1 if block._kwargs["layout"].endswith("C") else 2
