@@ -45,7 +45,8 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
         return ops.reshape(official_kernel(ops.reshape(W, (K, I, O // g)), D), W.shape)
 
     def feature(x: Any, W: Any, D: Any) -> Any:
-        features = ops.conv(x, depthwise_kernel(spec, D), padding="same")
+        depthwise = ops.reshape(depthwise_kernel(spec, D), (k, k, I, K))
+        features = ops.depthwise_conv(x, depthwise, padding="same")  # see peers_keras.Feature
         return ops.conv(features, pointwise_kernel(spec, "kIO", W, None), padding="same")
 
     ways: dict[str, tuple[Callable[..., Any], list[Any]]] = {
