@@ -51,7 +51,9 @@ class CondConv2D(CondConvNd):
         constant of it; there, each example's kernel is multiplied with the columns of its input.
         On one core, for nine layers (3x3, 5x5, 1x1, depthwise) of 16 images, that is 1.5 times as
         slow in training and 1.7 to 1.8 in prediction, and as fast for one image. "outputs" in a
-        graph takes 0.8 to 1.0 of the columns' time for 4 experts, 1.3 to 1.4 for 8.
+        graph takes 0.8 to 1.0 of the columns' time for 4 experts, 1.3 to 1.4 for 8. A graph traced
+        before ``in_channels`` were known writes an array of ``weight``'s size, once a call:
+        ``hybridize()`` again after the first batch to save that.
 
     Raises:
         ValueError: a size is not allowed, or an unknown evaluation. From the call: alpha is

@@ -191,11 +191,10 @@ class CondConvNd(mx.gluon.HybridBlock):
         shape = self.weight.shape
         if mx.gluon.utils.shape_is_known(shape):
             return weight
-        ndim, axis = len(self._kwargs["kernel"]), -1 if self.form.channels_last else 2
-        axis %= len(shape)
-        one = F.slice(F.BlockGrad(x), begin=(0,) * (ndim + 2), end=(1, None, *(1,) * ndim))
-        one = F.reshape(one, shape=(self._kwargs["num_group"], -1))
-        one = F.slice_axis(one, axis=0, begin=0, end=1)
+        form, ndim = self.form, len(self._kwargs["kernel"])
+        axis = len(shape) - 1 if form.channels_last else 2
+        one = F.slice(x, begin=(0,) * (ndim + 2), end=(1, None, *(1,) * ndim))
+        one = F.slice_axis(F.reshape(one, shape=(form.groups, -1)), axis=0, begin=0, end=1)
         one = F.reshape(one, shape=[-1 if i == axis else 1 for i in range(len(shape))])
         others = [i for i in range(len(shape)) if i != axis]
         like = F.broadcast_axis(one, axis=others, size=[shape[i] for i in others])

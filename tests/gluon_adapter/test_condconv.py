@@ -1,19 +1,16 @@
-"""CondConv layers of Gluon: their host's arguments, evaluations, errors, files and precision."""
+"""CondConv layers of Gluon: their host's arguments, evaluations, files and precision."""
 
 from __future__ import annotations
 
 import doctest
 import importlib
 import inspect
-import re
-from collections.abc import Callable
 from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
-from doconv_core import CondConvSpec
 from doconv_gluon import (
     CondConv1D,
     CondConv2D,
@@ -185,83 +182,6 @@ def test_layers_can_share_their_parameters() -> None:
     assert second.routing.weight is first.routing.weight
     x = images(4)
     np.testing.assert_array_equal(second(x).asnumpy(), first(x).asnumpy())
-
-
-def routed(**given: Any) -> Any:
-    return trained(CondConv2D(6, 3, in_channels=4, **given))
-
-
-ERRORS: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
-    "no-alpha": (
-        ValueError,
-        "`alpha` must be given to a layer with routing=False",
-        lambda: routed(routing=False)(images(4)),
-    ),
-    "two-routings": (
-        ValueError,
-        "`alpha` must not be given to a layer that has its own routing",
-        lambda: routed()(images(4), mx.nd.zeros((3, 4))),
-    ),
-    "alpha-of-one-example": (
-        ValueError,
-        "`alpha` must have shape (3, 4). Received: alpha.shape=(1, 4)",
-        lambda: routed(routing=False)(images(4), mx.nd.zeros((1, 4))),
-    ),
-    "experts": (
-        ValueError,
-        "`num_experts` must be a positive integer",
-        lambda: CondConv2D(6, 3, num_experts=0),
-    ),
-    "routed-experts": (
-        ValueError, "`num_experts` must be a positive integer", lambda: Routing(0)
-    ),
-    "routed-channels": (
-        ValueError, "`in_channels` must be a positive integer", lambda: Routing(4, -1)
-    ),
-    "evaluation": (
-        ValueError,
-        "`evaluation` must be one of",
-        lambda: CondConv2D(6, 3, evaluation="feature"),
-    ),
-    "D_mul": (
-        ValueError,
-        "`D_mul` must be at least the number of kernel elements",
-        lambda: CondConv2D(6, 3, D_mul=8),
-    ),
-    "D_mul-text": (
-        ValueError, '`D_mul` must be None, "K" or an integer', lambda: CondConv2D(6, 3, D_mul="S")
-    ),
-    "groups": (ValueError, "`groups` must divide", lambda: routed(groups=3)),
-    "no-groups": (
-        ValueError,
-        "`groups` must be a positive integer",  # the host ends the process
-        lambda: CondConv2D(6, 3, groups=0),
-    ),
-    "unknown": (TypeError, "unexpected keyword", lambda: CondConv2D(6, 3, composition="kernel")),
-}  # fmt: skip
-
-
-@pytest.mark.parametrize(("kind", "message", "call"), ERRORS.values(), ids=ERRORS.keys())
-def test_what_is_not_allowed(
-    kind: type[Exception], message: str, call: Callable[[], object]
-) -> None:
-    with pytest.raises(kind, match=re.escape(message)):
-        call()
-
-
-def test_repr_and_spec() -> None:
-    layer = CondConv2D(6, 3, D_mul=20, routing=False, evaluation="kernels", in_channels=4)
-    assert repr(layer) == (
-        "CondConv2D(4 -> 6, kernel_size=(3, 3), stride=(1, 1), num_experts=4, D_mul=20, "
-        "evaluation='kernels', routing=False)"
-    )
-    assert layer.spec == CondConvSpec(4, 6, (3, 3), num_experts=4, D_mul=20)
-    assert repr(CondConv2D(6, 1, D_mul="K", use_bias=False)) == (
-        "CondConv2D(None -> 6, kernel_size=(1, 1), stride=(1, 1), bias=False, num_experts=4)"
-    )
-    assert repr(Routing(4)) == "Routing(None -> 4)"
-    with pytest.raises(ValueError, match="initialize the model and run one batch first"):
-        _ = CondConv2D(6, 3).spec
 
 
 # --- files -------------------------------------------------------------------------------
