@@ -42,8 +42,9 @@ def compose(spec: DOConvSpec, layout: str, kernel: Any, W_extra: Any, D: Any) ->
         plain = plain + W[start : start + K]
     # One product per input channel, with the output channel innermost: in whole steps of single
     # layers as fast as einsum in a graph, a little faster under XLA, and far ahead of a sum of
-    # elementwise products (TensorFlow 2.21, CPU).
-    product = ops.matmul(ops.convert_to_tensor(D), _channel_first(spec, layout, W))
+    # elementwise products (TensorFlow 2.21, CPU). Not by ops.matmul, which in float64 on torch
+    # computes in float32 (Keras 3.15).
+    product = ops.convert_to_tensor(D) @ _channel_first(spec, layout, W)
     return ops.reshape(plain + _channel_last(spec, layout, product), shape)
 
 

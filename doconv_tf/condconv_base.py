@@ -185,9 +185,11 @@ class CondConvBase(keras.layers.Layer):
         kernels = ops.convert_to_tensor(self.kernel)
         y = evaluate(pad(x, window), kernels, alpha, self.groups, window)
         if self.bias is not None:
-            bias = ops.matmul(ops.cast(alpha, self.bias.dtype), self.bias)
+            bias = ops.cast(alpha, self.bias.dtype) @ ops.convert_to_tensor(self.bias)
             bias = ops.reshape(bias, (-1, *(1,) * self.rank, self.filters))
-            y = ops.add(y, ops.cast(bias, y.dtype))
+            # Not by ops.add: on TensorFlow (Keras 3.15) it takes what squeezes to a vector of the
+            # size of some axis for one bias for all examples.
+            y = y + ops.cast(bias, y.dtype)
         y = y if last else ops.moveaxis(y, -1, 1)
         return y if self.activation is None else self.activation(y)
 
@@ -251,8 +253,12 @@ def _side_by_side(experts: Any) -> Any:
 
 
 def _each(function: Callable[[Any], Any], experts: Any) -> Any:
-    return ops.stack([function(expert) for expert in ops.unstack(experts)])
+    return ops.stack([function(expert) for expert in _unstacked(experts)])
 
 
 def _sum_of_each(function: Callable[[Any], Any], experts: Any) -> Any:
-    return sum(function(expert) for expert in ops.unstack(experts))
+    return sum(function(expert) for expert in _unstacked(experts))
+
+
+def _unstacked(experts: Any) -> Any:
+    return ops.unstack(ops.convert_to_tensor(experts))

@@ -73,7 +73,7 @@ class Routing(keras.layers.Layer):
         # The average of many halves would lose most of its digits.
         inputs = ops.cast(inputs, self.variable_dtype)
         pooled = ops.mean(inputs, axis=positions) if positions else inputs
-        return ops.sigmoid(ops.matmul(pooled, self.kernel))
+        return ops.sigmoid(pooled @ ops.convert_to_tensor(self.kernel))
 
     def compute_output_spec(self, inputs: Any) -> Any:
         """(N, E), in the variable's precision."""

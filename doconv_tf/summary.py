@@ -62,13 +62,14 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
 def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
     (name, *_), layer, reason = convolution
     kind, trained = type(layer).__name__, is_over_parameterized(layer)
+    if isinstance(layer, CondConvBase):
+        kind = "DO-CondConv" if trained else "CondConv"
     reason = "" if trained else reason or messages.CONVERTIBLE
     if not layer.built:
         return SummaryRow(name, kind, int(np.prod(layer.kernel_size)), reason=reason)
     spec: DOConvSpec | CondConvSpec
     if isinstance(layer, CondConvBase):
         spec = layer.spec
-        kind = spec.kind
     else:
         cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
         spec = layer.spec if trained else cls.read_spec(layer)
