@@ -13,7 +13,7 @@ import torch.nn.functional as F
 from torch import Tensor
 
 from doconv_core import DOConvSpec
-from doconv_torch import products
+from doconv_torch import arithmetic, products
 
 Ints = int | Sequence[int]
 
@@ -71,7 +71,7 @@ def compose(
 def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> None:
     """Write the kernel of W = ``weight`` (S = K) and D to ``kernel``, in place."""
     if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(kernel):
-        products.compose_into(kernel.flatten(2), weight.flatten(2), D)
+        arithmetic.compose_into(kernel.flatten(2), weight.flatten(2), D)
     else:
         kernel.copy_(_compose(weight, D, spec))
 
@@ -79,9 +79,8 @@ def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) ->
 def pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
     """Turn a kernel's gradient into W's, in place, and return D's, (I, K, K)."""
     if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(grad):
-        grad_D, flat = torch.zeros_like(D), grad.flatten(2)
-        products.pull_back(flat, weight.flatten(2), D, flat, grad_D)
-        return grad_D
+        flat = grad.flatten(2)
+        return arithmetic.pull_back_into(flat, flat, weight.flatten(2), D)
     with torch.enable_grad():
         factors = weight.detach().requires_grad_(), D.detach().requires_grad_()
         grad_W, grad_D = torch.autograd.grad(_compose(*factors, spec), factors, grad)

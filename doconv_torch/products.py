@@ -1,11 +1,7 @@
-"""Kernel composition on the CPU, laid out for speed: W + D W, and its gradients.
+"""Kernel composition of the common case, W + D W with one group on the CPU, and its gradients.
 
-The library's batched product wants one matrix per input channel, (I, O, K); W is (O, I, K), in
-memory too or, in channels_last format, (O, K, I). Three things cost, in this order: reading or
-writing an array that is not in the cache, doing so with a stride, and the products themselves,
-which are small. So in eager mode everything works on a few output channels at a time, `CHUNK`
-bytes of W, which stay in the cache from the first copy to the last addition. A compiler cannot see
-into a batched product and copies around it; it is given sums of K terms to fuse.
+Eager mode calls the library (:mod:`doconv_torch.arithmetic`). A compiler cannot see into those
+calls and copies around them; it is given sums of K terms to fuse.
 """
 
 from typing import Any
@@ -13,8 +9,7 @@ from typing import Any
 import torch
 from torch import Tensor
 
-CHUNK = 2**19
-"""Bytes of W worked on at a time: a quarter of a usual second-level cache, for four arrays."""
+from doconv_torch import arithmetic
 
 
 def compose_dense(W: Tensor, D: Tensor) -> Tensor:
@@ -24,13 +19,11 @@ def compose_dense(W: Tensor, D: Tensor) -> Tensor:
 
 
 class ComposeEager(torch.autograd.Function):
-    """By batched products; differentiable any number of times, forwards, and under vmap."""
+    """By the library; differentiable any number of times, forwards, and under vmap."""
 
     @staticmethod
     def forward(W: Tensor, D: Tensor) -> Tensor:
-        kernel = torch.empty_like(W)
-        compose_into(kernel, W, D)
-        return kernel
+        return arithmetic.compose(W, D)
 
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
@@ -42,9 +35,7 @@ class ComposeEager(torch.autograd.Function):
         W, D = ctx.saved_tensors
         if torch.is_grad_enabled():  # the backward pass is itself being differentiated
             return compose_by_einsum(grad, D.mT), torch.einsum("oik,ois->iks", grad, W)
-        grad_W, grad_D = torch.empty_like(W), torch.zeros_like(D)
-        pull_back(grad, W, D, grad_W, grad_D)
-        return grad_W, grad_D
+        return arithmetic.pull_back(grad, W, D)
 
     @staticmethod
     def jvp(ctx: Any, W_tangent: Tensor | None, D_tangent: Tensor | None) -> Tensor:
@@ -81,32 +72,6 @@ class ComposeCompiled(torch.autograd.Function):
 def compose_by_einsum(W: Tensor, D: Tensor) -> Tensor:
     """The same in one line."""
     return W + torch.einsum("iks,ois->oik", D, W)
-
-
-def chunks(W: Tensor) -> int:
-    """Output channels to work on at a time."""
-    return max(1, CHUNK // (W[0].numel() * W.element_size()))
-
-
-def compose_into(kernel: Tensor, W: Tensor, D: Tensor) -> None:
-    """Write W + D W to ``kernel``, (O, I, K)."""
-    rows, D = chunks(W), D.mT
-    for part, out in zip(W.split(rows), kernel.split(rows), strict=True):
-        part = part.contiguous()  # a copy in channels_last format only
-        torch.add(part, torch.bmm(part.transpose(0, 1), D).transpose(0, 1), out=out)
-
-
-def pull_back(grad: Tensor, W: Tensor, D: Tensor, grad_W: Tensor, grad_D: Tensor) -> None:
-    """Write a kernel's gradient, (O, I, K), pulled back to W; add that of D to ``grad_D``.
-
-    ``grad_W`` may be ``grad`` itself.
-    """
-    rows = chunks(W)
-    for g, part, out in zip(grad.split(rows), W.split(rows), grad_W.split(rows), strict=True):
-        g = g.contiguous()
-        by_channel = g.transpose(0, 1)
-        grad_D.baddbmm_(by_channel.mT, part.contiguous().transpose(0, 1))
-        torch.add(g, torch.bmm(by_channel, D).transpose(0, 1), out=out)
 
 
 # --- for compilers -------------------------------------------------------------------------

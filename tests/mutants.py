@@ -42,6 +42,7 @@ DENSE_RESIDUAL = "D's own part is dropped, g = 1"
 STRIDE = "feature composition ignores the stride"
 COPIES = "copies of the identity in W_extra are dropped"
 FOLD = "fold forgets D"
+IMAGES = "D is transposed, W read as images"
 GROUPS = "every group uses the first one's D"
 ROWS = "the authors' TensorFlow rows of D keep their order"
 GRADIENT = "the identity is left out of W's gradient"
@@ -59,6 +60,12 @@ def _fold(backend: str) -> str:
 
 def _core(case: str) -> str:
     return f"tests/test_core.py::test_kernel_composition_is_feature_composition[{case}]"
+
+
+LARGE_LAYER = (
+    "tests/torch_adapter/test_gradients.py"
+    "::test_a_large_layer_composes_and_pulls_back_what_the_core_does[as-images]"
+)
 
 
 def _of(framework: str, path: str, *mistakes: tuple[str, str, dict[str, str]]) -> list[Mutant]:
@@ -103,17 +110,18 @@ TORCH = _of(
     }),
 ) + _of(
     "torch",
-    "doconv_torch/products.py",
+    "doconv_torch/arithmetic.py",
     (DENSE_IDENTITY, _star("torch", "conv"), {
         "torch.add(part, torch.bmm(": "torch.add(0 * part, torch.bmm(",
     }),
     (DENSE_RESIDUAL, _star("torch", "conv"), {
         "torch.bmm(part.transpose(0, 1), D)": "torch.bmm(part.transpose(0, 1), 0 * D)",
     }),
-    (DENSE_TURNED, _star("torch", "conv"), {"rows, D = chunks(W), D.mT": "rows = chunks(W)"}),
+    (DENSE_TURNED, _star("torch", "conv"), {"rows, D = _rows(W), D.mT": "rows = _rows(W)"}),
     (GRADIENT, _star("torch", "conv", what="gradients_are"), {
         "torch.add(g, torch.bmm(": "torch.add(0 * g, torch.bmm(",
     }),
+    (IMAGES, LARGE_LAYER, {".permute(0, 2, 3, 1))": ".permute(0, 3, 2, 1))"}),
 ) + _of(
     "torch",
     "doconv_torch/arrays.py",

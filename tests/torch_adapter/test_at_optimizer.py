@@ -65,9 +65,9 @@ def test_the_trajectory_is_the_converted_network_s(build: Any, micro: int) -> No
 
 
 def test_channels_last_and_many_rows_follow_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from doconv_torch import products
+    from doconv_torch import arithmetic
 
-    monkeypatch.setattr(products, "CHUNK", 3 * 8 * 27)  # chunks of a row or three, and a rest
+    monkeypatch.setattr(arithmetic, "CHUNK", 3 * 8 * 27)  # chunks of a row or three, and a rest
     for memory_format in (torch.contiguous_format, torch.channels_last):
         plain = network().to(memory_format=memory_format)
         converted = convert(plain)

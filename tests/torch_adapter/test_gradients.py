@@ -80,6 +80,9 @@ def test_first_and_second_derivatives(case: Case, composition: str) -> None:
 # Sizes that any blocking of the work splits in several parts, the last one smaller.
 LARGE = {
     "conv": lambda: DOConv2d(250, 509, 3),
+    "as-images": lambda: DOConv2d(256, 512, 3),
+    "as-images-1-channel-a-group": lambda: DOConv2d(129, 128, 5),
+    "as-images-3-channels-a-group": lambda: DOConv2d(240, 256, (7, 1)),
     "free-columns": lambda: DOConv2d(250, 251, 3, D_mul=14),
     "grouped": lambda: DOConv2d(256, 514, 3, groups=2),
     "depthwise": lambda: DOConv2d(2053, 2053, 5, groups=2053),
@@ -89,7 +92,11 @@ LARGE = {
 
 
 @pytest.mark.parametrize("build", LARGE.values(), ids=LARGE.keys())
-def test_a_large_layer_composes_and_pulls_back_what_the_core_does(build: Any) -> None:
+def test_a_large_layer_composes_and_pulls_back_what_the_core_does(
+    build: Any, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    # The way that is fast with these instructions is right on any processor.
+    monkeypatch.setattr(torch.backends.cpu, "get_cpu_capability", lambda: "AVX512")
     torch.manual_seed(0)
     layer = train(build())
     spec, (state,) = layer.spec, doconv_torch.get_state(layer).values()
