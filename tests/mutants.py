@@ -140,14 +140,14 @@ KERAS = _of(
         "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
     }),
     (GROUPS, _star("keras", "grouped"), {
-        "matmul(ops.convert_to_tensor(D)":
-        "matmul(ops.tile(ops.convert_to_tensor(D)[: spec.in_channels // spec.groups],"
-        " (spec.groups, 1, 1))",
+        "ops.convert_to_tensor(D) @":
+        "ops.tile(ops.convert_to_tensor(D)[: spec.in_channels // spec.groups],"
+        " (spec.groups, 1, 1)) @",
     }),
     (IDENTITY, _star("keras", "conv"), {"plain + _channel_last(": "_channel_last("}),
     (TURNED, _star("keras", "conv"), {
-        "matmul(ops.convert_to_tensor(D)":
-        "matmul(ops.transpose(ops.convert_to_tensor(D), (0, 2, 1))",
+        "ops.convert_to_tensor(D) @":
+        "ops.transpose(ops.convert_to_tensor(D), (0, 2, 1)) @",
     }),
     (RESIDUAL, _star("keras", "conv"), {"plain + _channel_last(spec, layout, product)": "plain"}),
     (COPIES, _star("keras", "copies"), {"range(K, spec.S - spec.free_columns, K)": "range(0)"}),
@@ -157,7 +157,7 @@ KERAS = _of(
     (STRIDE, _star("keras", "stride", "feature"), {"strides=list(self.strides)": "strides=1"}),
 ) + _of(
     "keras",
-    "doconv_tf/conversion.py",
+    "doconv_tf/arrays.py",
     (FOLD, _fold("keras"), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
 )  # fmt: skip
 
