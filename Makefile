@@ -2,7 +2,7 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
-# make bench   the benchmarks' short preset
+# make bench   every benchmark's short preset, in every framework
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
 # Environments are made on first use, and again when pyproject.toml or their versions change.
@@ -48,7 +48,7 @@ lint: .venv-star/.made
 	.venv-star/bin/mypy doconv_torch doconv_cli
 
 bench: .venv-star/.made
-	.venv-star/bin/python -m benchmarks.step_time --framework torch --preset short
+	.venv-star/bin/python -m benchmarks --preset short
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern

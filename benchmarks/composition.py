@@ -66,6 +66,8 @@ def measure(settings: Settings, bar: Bar) -> Report:
 
 def _added(ways: dict[str, Times]) -> dict[str, Times]:
     """What each way adds to a plain layer: feature composition takes the convolution's place."""
+    if FEATURE not in ways:
+        return ways
     return ways | {FEATURE: ways[FEATURE] - ways[CONVOLUTION].min(axis=1, keepdims=True)}
 
 

@@ -19,8 +19,9 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     """Forward and backward pass of each way, on one layer, hybridized; there is no compiler."""
     I, O, k, g = layer.sizes
     K, form = k * k, Form(O, (k, k), g, k * k, False, False)
-    W, D = mx.nd.random.normal(shape=(O, I // g, k, k)), mx.nd.zeros((I, K, K))
-    D_official = mx.nd.zeros((K, K, I))
+    W = mx.nd.random.normal(shape=(O, I // g, k, k))
+    D = mx.nd.random.normal(0, 0.01, shape=(I, K, K))
+    D_official = mx.nd.transpose(D, axes=(1, 2, 0))
     x = mx.nd.random.normal(shape=(layer.batch, I, layer.size, layer.size))
 
     def by_channel(F: Any, W: Any) -> Any:  # (I, O/g, K)

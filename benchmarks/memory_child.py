@@ -73,7 +73,7 @@ def main(framework: str, work: Work, way: str) -> Memory:
     if framework == "torch":
         from benchmarks.memory_torch import peak
 
-        highest = peak(work, way)
+        highest = peak(lambda: module.step(work, way))
     else:
         highest = resident_peak(*module.training(work, way))
     adapter = importlib.import_module(ADAPTERS[framework])

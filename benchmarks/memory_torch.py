@@ -2,22 +2,26 @@
 
 from __future__ import annotations
 
+from collections.abc import Callable
+
 from torch.profiler import ProfilerActivity, profile, record_function
 
-from benchmarks.step_torch import step
-from benchmarks.work import Work
+from benchmarks.timing import Step
 
 MEASURED = "the step that is measured"
 
 
-def peak(work: Work, way: str) -> int:
+def peak(training: Callable[[], Step]) -> int:
     """Most bytes that tensors hold at once in a step: parameters, momentum and all between.
 
     The profiler notes every allocation and release of torch's own allocator, from before the
     network is built, so their running sum is what is held; no page or cache is in it.
+
+    Args:
+        training: builds the network and returns its training step.
     """
     with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
-        train = step(work, way)
+        train = training()
         for _ in range(2):
             train()
         with record_function(MEASURED):

@@ -42,7 +42,7 @@ def bars(
     label: str,
     *,
     logarithmic: bool = False,
-    ours: Sequence[str] = ("DO-Conv", "ours"),
+    ours: Sequence[str] = ("DO-", "ours"),
 ) -> Figure:
     """A panel of bars for each thing measured, the spread as whiskers.
 

@@ -1,0 +1,178 @@
+"""The benchmarks run, write what they say, and their peers compute what they claim."""
+
+from __future__ import annotations
+
+import importlib
+import json
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+from typer.testing import CliRunner
+
+from benchmarks.layers import CONVOLUTION, COPY, FEATURE, Layer
+from benchmarks.memory_child import resident_peak
+from benchmarks.timing import interleave, ratio
+from benchmarks.work import Work
+from tests import backends
+
+pytestmark = [
+    # torch's compiler and profiler, and TensorFlow, read what Python 3.11 has deprecated.
+    pytest.mark.filterwarnings("ignore::DeprecationWarning"),
+]
+
+PROGRAMS = [
+    ("step_time", ("torch", "keras", "gluon")),
+    ("composition", ("torch", "keras", "gluon")),
+    ("memory", ("torch", "keras", "gluon")),
+    ("inference", ("torch", "keras", "gluon")),
+    ("sweep", ("torch", "keras", "gluon")),
+    ("accuracy", ("torch",)),
+]
+RUNS = [(program, framework) for program, frameworks in PROGRAMS for framework in frameworks]
+
+
+def require(framework: str) -> None:
+    if framework not in backends.names():
+        pytest.skip(f"{framework} is not among DOCONV_BACKENDS")
+    backends.load(framework)
+    if framework == "keras":
+        import keras
+
+        if keras.backend.backend() != "tensorflow":
+            pytest.skip("the benchmarks of Keras are written for its TensorFlow backend")
+
+
+def run(program: str, framework: str, out: Path) -> dict[str, Any]:
+    app = importlib.import_module(f"benchmarks.{program}").app
+    arguments = ["--framework", framework, "--preset", "tiny", "--out", str(out), "--json"]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    return json.loads(result.stdout)
+
+
+@pytest.mark.parametrize(("program", "framework"), RUNS, ids=[" ".join(each) for each in RUNS])
+def test_it_writes_its_figures_and_a_picture(program: str, framework: str, tmp_path: Path) -> None:
+    require(framework)
+    printed = run(program, framework, tmp_path)
+    stem = f"{program}-{framework}-tiny"
+    assert sorted(path.name for path in tmp_path.iterdir()) == [f"{stem}.json", f"{stem}.png"]
+    assert json.loads((tmp_path / f"{stem}.json").read_text()) == printed
+    assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
+    assert printed["benchmark"] == program
+    assert f"{'mxnet' if framework == 'gluon' else framework} " in printed["machine"]
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+def test_the_folded_network_is_made_of_what_the_plain_one_is(
+    framework: str, tmp_path: Path
+) -> None:
+    require(framework)
+    for made in run("inference", framework, tmp_path)["made_of"].values():
+        same = {name: each["same"] for name, each in made.items() if isinstance(each, dict)}
+        assert same == dict.fromkeys(("classes", "operators", "arrays", "bytes"), True)
+        assert made["largest_change_by_fold"] < 1e-6
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+def test_every_way_of_training_starts_from_the_same_function(framework: str) -> None:
+    require(framework)
+    inference = importlib.import_module(f"benchmarks.inference_{framework}")
+    peers = importlib.import_module(f"benchmarks.peers_{framework}").PEERS
+    work = Work("tiny", 2, 8)
+    x = inference.images(work)
+    plain = inference.predict(inference.network(work), x)
+    for name, peer in peers.items():
+        if name.endswith("-like"):  # with other branches than DO-Conv
+            continue
+        outputs = inference.predict(peer(inference.network(work)), x)
+        np.testing.assert_allclose(outputs, plain, rtol=0, atol=1e-6, err_msg=name)
+
+
+@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+def test_every_way_of_composing_gives_the_same_kernel(framework: str) -> None:
+    require(framework)
+    module = importlib.import_module(f"benchmarks.layer_{framework}")
+    passes = module.passes(Layer(3, 5, 3, 1, 2, 4), compiled=False)
+    others = {COPY, CONVOLUTION, FEATURE, "ours, at the optimizer"}
+    assert others - {"ours, at the optimizer"} <= set(passes)
+    kernels = {way: array(passes[way][0]()) for way in passes if way not in others}
+    assert len(kernels) >= 3
+    assert abs(kernels["ours"] - array(passes[COPY][0]()) / 2).max() > 0.01  # D does something
+    for way, kernel in kernels.items():
+        np.testing.assert_allclose(kernel, kernels["ours"], atol=1e-5, err_msg=way)
+
+
+def array(tensor: Any) -> np.ndarray:
+    if hasattr(tensor, "asnumpy"):
+        return tensor.asnumpy()
+    return (tensor.detach() if hasattr(tensor, "detach") else tensor).numpy()
+
+
+def test_the_feature_composition_of_keras_computes_what_the_layer_does() -> None:
+    require("keras")
+    from benchmarks.peers_keras import Feature, keras
+    from doconv_tf import DOConv2D
+
+    sizes = {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same"}
+    layer, peer = DOConv2D(**sizes), Feature(**sizes)
+    x = keras.random.normal((1, 7, 7, 3))
+    layer.build(x.shape)
+    peer.build(x.shape)
+    D = np.random.default_rng(0).normal(size=(3, 9, 9))
+    layer.D.assign(D)
+    peer.D.assign(D.transpose(1, 2, 0))
+    peer._kernel.assign(layer._kernel)
+    np.testing.assert_allclose(peer(x).numpy(), layer(x).numpy(), atol=1e-4)
+
+
+def test_a_framework_that_a_program_is_not_written_for_is_refused(tmp_path: Path) -> None:
+    app = importlib.import_module("benchmarks.accuracy").app
+    result = CliRunner().invoke(app, ["--framework", "gluon", "--out", str(tmp_path)])
+    assert result.exit_code == 2
+    assert "written for torch" in result.stderr
+
+
+@pytest.mark.skipif(sys.platform != "linux", reason="reads the process's pages from /proc")
+def test_peak_memory_counts_what_a_step_holds_and_what_is_kept() -> None:
+    megabyte = 2**20
+
+    def step() -> None:
+        np.ones(100 * megabyte, np.uint8)
+        np.ones(60 * megabyte, np.uint8)  # when the other one is gone
+
+    kept = [np.ones(megabyte // 4, np.float32)]
+    assert resident_peak(step, kept) == pytest.approx(101 * megabyte, rel=0.02)
+
+
+def test_peak_memory_of_torch_counts_its_arrays() -> None:
+    require("torch")
+    import torch
+
+    from benchmarks.memory_torch import peak
+
+    def training() -> Any:
+        kept = torch.zeros(1000)
+
+        def step() -> None:
+            (kept + 1).sum()
+            torch.zeros(500)  # when the other one is gone
+
+        torch.zeros(5000)  # as long as the network is built, which is not the step
+        return step
+
+    assert 8000 <= peak(training) < 8200  # kept, and the sum of kept + 1
+
+
+def test_steps_are_interleaved_and_the_turn_rotates() -> None:
+    order: list[str] = []
+    steps = {name: lambda name=name: order.append(name) for name in "abc"}
+    times = interleave(steps, 3)
+    assert "".join(order[6:]) == "abcbcacab"  # after two warm-up steps of each
+    assert {name: len(each) for name, each in times.items()} == {"a": 3, "b": 3, "c": 3}
+
+
+def test_a_ratio_tells_minima_median_and_quartiles() -> None:
+    assert ratio([2.0, 6.0, 3.0], [1.0, 2.0, 3.0]) == (2.0, 2.0, 1.5, 2.5)
