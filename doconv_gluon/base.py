@@ -85,8 +85,8 @@ class DOConvNd(mx.gluon.HybridBlock):
         if self.D is None:
             return self.weight.data(ctx)
         parameters = (self.weight, self.D, self.W_extra)
-        arrays = [None if p is None else _as_classic(p.data(ctx)) for p in parameters]
-        return _as_host(self._compose(mx.nd, *arrays))
+        arrays = [None if p is None else as_classic(p.data(ctx)) for p in parameters]
+        return as_host(self._compose(mx.nd, *arrays))
 
     def hybrid_forward(
         self, F: Any, x: Any, weight: Any, bias: Any = None, D: Any = None, W_extra: Any = None
@@ -94,13 +94,13 @@ class DOConvNd(mx.gluon.HybridBlock):
         """The host's forward with the composed kernel for its weight."""
         if D is None:
             return super().hybrid_forward(F, x, weight, bias)
-        x, weight, bias, D, W_extra = map(_as_classic, (x, weight, bias, D, W_extra))
+        x, weight, bias, D, W_extra = map(as_classic, (x, weight, bias, D, W_extra))
         if self.composition == "feature":
             y = self._feature_forward(F, x, weight, bias, D, W_extra)
         else:
             kernel = self._compose(F, weight, D, W_extra)
             y = self._convolve(F, [x, kernel, bias], self._kwargs)
-        y = _as_host(y)
+        y = as_host(y)
         return y if self.act is None else self.act(y)
 
     def _convolve(self, F: Any, inputs: list[Any], arguments: dict[str, Any]) -> Any:
@@ -165,14 +165,14 @@ class DOConvNd(mx.gluon.HybridBlock):
         return fold(self)
 
 
-def _as_classic(array: Any) -> Any:
+def as_classic(array: Any) -> Any:
     """An array or symbol as ``mx.nd`` and ``mx.sym`` take it; None stays None."""
     # After mx.npx.set_np(), arrays and symbols are MXNet's imitation of NumPy's.
     return None if array is None else array.as_nd_ndarray()
 
 
-def _as_host(array: Any) -> Any:
-    """A result in the kind that the user has chosen; the inverse of :func:`_as_classic`."""
+def as_host(array: Any) -> Any:
+    """A result in the kind that the user has chosen; the inverse of :func:`as_classic`."""
     return array.as_np_ndarray() if mx.util.is_np_array() else array
 
 

@@ -15,7 +15,7 @@ from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import experts_spec_of, form_of
-from doconv_gluon.base import _as_classic, _as_host, given_sizes
+from doconv_gluon.base import as_classic, as_host, given_sizes
 from doconv_gluon.composition import Form, compose, with_shape_of
 from doconv_gluon.initialization import EachExpert, declarations
 from doconv_gluon.mixing import Mixture, by_columns, by_kernels, by_outputs
@@ -126,9 +126,9 @@ class CondConvNd(mx.gluon.HybridBlock):
         if self.D is None:
             return self.weight.data(ctx)
         parameters = (self.weight, self.D, self.W_extra)
-        arrays = [None if p is None else _as_classic(p.data(ctx)) for p in parameters]
+        arrays = [None if p is None else as_classic(p.data(ctx)) for p in parameters]
         kernels = self._kernels(mx.nd, *arrays)
-        return _as_host(kernels.reshape(self.weight.shape))
+        return as_host(kernels.reshape(self.weight.shape))
 
     def hybrid_forward(
         self,
@@ -148,7 +148,7 @@ class CondConvNd(mx.gluon.HybridBlock):
             if alpha is not None:
                 raise ValueError(messages.alpha_not_taken())
             alpha = self.routing(x)
-        x, alpha, weight, bias, D, W_extra = map(_as_classic, (x, alpha, weight, bias, D, W_extra))
+        x, alpha, weight, bias, D, W_extra = map(as_classic, (x, alpha, weight, bias, D, W_extra))
         if F is mx.nd and alpha.shape != (expected := (x.shape[0], self.num_experts)):
             raise ValueError(messages.bad_shape("alpha", alpha.shape, expected))
         form, ndim = self.form, len(self._kwargs["kernel"])
@@ -165,7 +165,7 @@ class CondConvNd(mx.gluon.HybridBlock):
             y = F.broadcast_add(y, mixed)
         if form.channels_last:
             y = F.transpose(y, axes=(0, *range(2, ndim + 2), 1))
-        return _as_host(y) if self.act is None else self.act(_as_host(y))
+        return as_host(y) if self.act is None else self.act(as_host(y))
 
     def _kernels(self, F: Any, weight: Array, D: Array, W_extra: Array) -> Array:
         """Of all experts, (E O, I/g, *k), or (E O, *k, I/g) for the channels last."""

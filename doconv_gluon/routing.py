@@ -6,7 +6,7 @@ from typing import Any
 
 from doconv_core.spec import positive_integer
 from doconv_gluon._compat import mx
-from doconv_gluon.base import _as_classic, _as_host
+from doconv_gluon.base import as_classic, as_host
 
 
 class Routing(mx.gluon.HybridBlock):
@@ -67,10 +67,10 @@ class Routing(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:
         """Alpha of a feature map."""
-        x, weight = _as_classic(x), _as_classic(weight)
+        x, weight = as_classic(x), as_classic(weight)
         pooled = F.mean(x, axis=(0, self.axis), exclude=True)
         logits = F.FullyConnected(pooled, weight, no_bias=True, num_hidden=self.num_experts)
-        return _as_host(F.sigmoid(logits))
+        return as_host(F.sigmoid(logits))
 
     def __repr__(self) -> str:
         experts, channels = self.weight.shape

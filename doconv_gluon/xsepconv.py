@@ -7,7 +7,7 @@ from typing import Any
 from doconv_core import XSepConvSpec
 from doconv_core.xsepconv import Part
 from doconv_gluon._compat import mx
-from doconv_gluon.base import _as_classic, _as_host
+from doconv_gluon.base import as_classic, as_host
 from doconv_gluon.conversion import fold
 from doconv_gluon.layers import DOConv2D
 
@@ -104,8 +104,8 @@ class XSepConv2D(mx.gluon.HybridBlock):
 
     def hybrid_forward(self, F: Any, x: Any) -> Any:
         """The three convolutions, one after the other."""
-        padded = F.pad(_as_classic(x), mode="constant", constant_value=0, pad_width=self.zeros)
-        return self.vertical(self.horizontal(self.square(_as_host(padded))))
+        padded = F.pad(as_classic(x), mode="constant", constant_value=0, pad_width=self.zeros)
+        return self.vertical(self.horizontal(self.square(as_host(padded))))
 
     def fold(self) -> XSepConv2D:
         """The layer of three plain convolutions that computes the same; this one stays.

@@ -43,6 +43,12 @@ STRIDE = "feature composition ignores the stride"
 COPIES = "copies of the identity in W_extra are dropped"
 FOLD = "fold forgets D"
 IMAGES = "D is transposed, W read as images"
+MIXED = "the experts' biases are not mixed"
+BATCH = "the batch is not folded into the groups"
+OF_GROUPS = "the outputs of every expert are not sorted by group"
+SORTED = "the mixed kernels are not sorted by group"
+CORNER = "the zeros of the 2 x 2 convolution change sides"
+AXES = "the pair's strides change axes"
 GROUPS = "every group uses the first one's D"
 ROWS = "the authors' TensorFlow rows of D keep their order"
 GRADIENT = "the identity is left out of W's gradient"
@@ -51,6 +57,16 @@ GRADIENT = "the identity is left out of W's gradient"
 def _star(backend: str, case: str, composition: str = "kernel", what: str = "forward_is") -> str:
     name = f"test_{what}_bitwise_the_oracle_on_integers[{backend}-{case}-{composition}]"
     return f"tests/test_star.py::{name}"
+
+
+def _condconv(backend: str, case: str, evaluation: str) -> str:
+    name = f"test_forward_is_bitwise_the_oracle_on_integers[{backend}-{case}-{evaluation}]"
+    return f"tests/test_star_condconv.py::{name}"
+
+
+def _xsepconv(backend: str, case: str) -> str:
+    name = f"test_forward_is_bitwise_the_oracle_on_integers[{backend}-{case}]"
+    return f"tests/test_star_xsepconv.py::{name}"
 
 
 def _fold(backend: str) -> str:
@@ -195,4 +211,57 @@ GLUON = _of(
                             "read_W(layer, layer.spec), None"}),
 )  # fmt: skip
 
-MUTANTS = CORE + TORCH + KERAS + GLUON
+# --- CondConv and XSepConv -----------------------------------------------------------------
+
+FAMILY = _of(
+    "torch",
+    "doconv_torch/mixing.py",
+    (MIXED, _condconv("torch", "plain-grouped", "kernels"), {
+        "(alpha @ bias).flatten()": "bias[:1].expand(batch, -1).flatten()",
+    }),
+    (BATCH, _condconv("torch", "grouped", "kernels"), {
+        "unflatten(1, kernels.shape[1:]).flatten(0, 1)":
+        "unflatten(1, kernels.shape[1:]).flip(0).flatten(0, 1)",
+    }),
+    (OF_GROUPS, _condconv("torch", "grouped", "outputs"), {
+        "array.unflatten(1, (g, -1)).transpose(0, 1).flatten(0, 2)": "array.flatten(0, 1)",
+    }),
+) + _of(
+    "torch",
+    "doconv_torch/xsepconv.py",
+    (CORNER, _xsepconv("torch", "top-left"), {
+        "[left, right, top, bottom]": "[right, left, bottom, top]",
+    }),
+    (AXES, _xsepconv("torch", "different-strides"), {
+        '"stride": part.stride': '"stride": part.stride[::-1]',
+    }),
+) + _of(
+    "keras",
+    "doconv_tf/mixing.py",
+    (SORTED, _condconv("keras", "grouped", "kernels"), {
+        "grouped = ops.reshape(kernels, (experts, -1, groups, outputs // groups))\n"
+        "    grouped = ops.transpose(grouped, (0, 2, 1, 3))":
+        "grouped = ops.reshape(kernels, (experts, groups, -1, outputs // groups))",
+    }),
+    (OF_GROUPS, _condconv("keras", "grouped", "outputs"), {
+        "grouped = ops.transpose(grouped, (1, 2, 0, 3))":
+        "grouped = ops.transpose(grouped, (1, 0, 2, 3))",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/mixing.py",
+    (OF_GROUPS, _condconv("gluon", "grouped", "outputs"), {
+        "axes=(1, 0, 2, 3)": "axes=(0, 1, 2, 3)",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/xsepconv.py",
+    (CORNER, _xsepconv("gluon", "top-left"), {
+        "top, bottom, left, right)  #": "bottom, top, right, left)  #",
+    }),
+    (AXES, _xsepconv("gluon", "different-strides"), {
+        '"strides": part.stride': '"strides": part.stride[::-1]',
+    }),
+)  # fmt: skip
+
+MUTANTS = CORE + TORCH + KERAS + GLUON + FAMILY
