@@ -13,16 +13,18 @@ README = Path(__file__).parents[1] / "README.md"
 def test_the_code_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="README's examples are in PyTorch")
     blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
-    assert len(blocks) == 4
+    assert len(blocks) == 5
     program: dict = {}
     for block in blocks:
         exec(block, program)
     assert "DOConv2d" in capsys.readouterr().out
     assert type(program["deployed"][0]) is program["torch"].nn.Conv2d
-    # the optimizer of the last block holds W and D of a network that stayed plain
+    # the last optimizer holds W and D of a network that stayed plain
     (group,) = program["optimizer"].param_groups
     assert [tuple(p.shape) for p in group["params"]] == [(8, 3, 3, 3), (8,), (3, 9, 9)]
-    assert type(program["net"][0]) is program["torch"].nn.Conv2d
+    assert type(program["net"][0]).__name__ == "XSepConv2d"
+    assert program["layer"].corner == 1
+    assert program["plain"].D_mul is None
 
 
 def test_the_first_commands_are_the_two_of_make() -> None:
