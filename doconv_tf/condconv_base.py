@@ -225,11 +225,11 @@ class CondConvBase(keras.layers.Layer):
             return
         for number, variable in enumerate(plain):
             variable.assign(store[str(number)])
-        self.D.assign(ops.zeros_like(self.D))
+        self.D.assign(ops.zeros(self.D.shape))
         if self.W_extra is not None:
-            zeros = self.spec.extra_columns - self.spec.free_columns
+            copies = self.spec.extra_columns - self.spec.free_columns
             extra = ops.convert_to_tensor(self.W_extra)  # D alone acts in the free columns
-            kept = [ops.zeros_like(extra[:, :zeros]), extra[:, zeros:]]
+            kept = [ops.zeros_like(extra[:, :copies]), extra[:, copies:]]
             self.W_extra.assign(ops.concatenate(kept, axis=1))
 
     def fold(self) -> Any:
