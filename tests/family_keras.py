@@ -63,10 +63,8 @@ class KerasBackend(CondConvBackend):
         return layer
 
     def forward(self, layer: Any, x: np.ndarray, alpha: np.ndarray | None = None) -> np.ndarray:
-        # Eager, also on jax: many operations are of one shape in many cases, compiled once.
-        return _channels_first(
-            autodiff.forward(_function(layer, _tensor(alpha)), _channels_last(x))
-        )
+        function = _function(layer, _tensor(alpha))
+        return _channels_first(autodiff.forward(function, _channels_last(x), HOW))
 
     def gradients(
         self, layer: Any, x: np.ndarray, grad_y: np.ndarray, alpha: np.ndarray | None = None
