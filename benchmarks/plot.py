@@ -69,7 +69,7 @@ def bars(
             value, low, high = values[name]
             if low < high:
                 axes.plot([low, high], [y, y], color="black", linewidth=1)
-            axes.text(max(high, value), y, f" {value:.3g}", va="center", fontsize=8)
+            axes.text(max(high, value), y, f" {_short(value)}", va="center", fontsize=8)
         axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(panel, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
@@ -82,6 +82,10 @@ def bars(
     axes_of[-1, 0].set_xlabel(label, fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _short(value: float) -> str:
+    return f"{value:.2f}" if abs(value) < 10 else f"{value:.0f}"
 
 
 def save(figure: Figure, path: Path) -> None:
