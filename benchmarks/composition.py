@@ -43,7 +43,7 @@ def measure(settings: Settings, bar: Bar) -> Report:
             for direction in (0, 1)
         ]
         title = f"{layer}: W has {layer.W_bytes / 2**20:.3g} MB; images {layer.images}"
-        found[title] = {way: 1000 * np.array([s[way] for s in seconds]) for way in passes}
+        found[title] = {way: np.array([s[way] for s in seconds]) * 1000.0 for way in passes}
     columns = ("forward, ms", "backward, ms", "both, in copies of W", "quartiles")
     panels = {title: _in_copies(ways) for title, ways in found.items()}
     return Report(
@@ -82,7 +82,7 @@ def _in_copies(ways: dict[str, Times]) -> dict[str, Value]:
 
 
 def _rows(ways: dict[str, Times], in_copies: dict[str, Value]) -> list[tuple[str, ...]]:
-    rows = []
+    rows: list[tuple[str, ...]] = []
     for way, times in _added(ways).items():
         forward, backward = times.min(axis=1)
         value, low, high = in_copies[way]

@@ -37,9 +37,9 @@ def measure(settings: Settings, bar: Bar) -> Report:
         steps = {name: partial(module.predict, net, x) for name, net in networks.items()}
         times[str(work)] = ratios(interleave(steps, settings.rounds, bar.advance))
     tables = []
-    for work, each in made.items():
-        tables.append(table(f"{work}: of what it is made", ("plain", "folded", ""), _rows(each)))
-        tables.append(ratio_table(f"{work}: time", times[work]))
+    for name, each in made.items():
+        tables.append(table(f"{name}: of what it is made", ("plain", "folded", ""), _rows(each)))
+        tables.append(ratio_table(f"{name}: time", times[name]))
     panels = {work: {n: of_ratio(r) for n, r in each.items()} for work, each in times.items()}
     return Report(
         {

@@ -7,6 +7,7 @@ from functools import partial
 
 import torch
 from torch import Tensor, nn
+from torch._functorch import config as functorch
 
 from benchmarks.layers import CONVOLUTION, COPY, FEATURE, Layer, Pass
 from benchmarks.timing import Step
@@ -47,7 +48,7 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     }
     if compiled:
         # Backward passes are repeated here, so none may reuse what the forward pass has left.
-        torch._functorch.config.donated_buffer = False
+        functorch.donated_buffer = False
         found["ours, torch.compile"] = _pass(torch.compile(ours), W, D)
         sums = torch.compile(partial(_sums, g))
         found["sums of K terms, torch.compile"] = _pass(sums, W, D)
