@@ -24,7 +24,8 @@ test: lint test-oldest test-star test-modern
 
 # The core alone, on the oldest NumPy that it supports.
 test-oldest: .venv-oldest/.made
-	.venv-oldest/bin/python -m pytest tests/test_core.py $(ARGS)
+	.venv-oldest/bin/python -m pytest tests/test_core.py tests/test_condconv_core.py \
+	    tests/test_xsepconv.py $(ARGS)
 
 # All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
 test-star: .venv-star/.made
@@ -35,7 +36,8 @@ test-star: .venv-star/.made
 test-modern: .venv-modern/.made
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=jax .venv-modern/bin/python -m pytest $(ARGS)
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=torch .venv-modern/bin/python -m pytest \
-	    tests/test_star.py tests/test_star_random.py tests/test_transfer.py tests/keras_adapter $(ARGS)
+	    tests/test_star.py tests/test_star_random.py tests/test_star_condconv.py \
+	    tests/test_star_xsepconv.py tests/test_transfer.py tests/keras_adapter $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
