@@ -7,6 +7,7 @@ from typing import NamedTuple
 
 import matplotlib.pyplot as plt
 from matplotlib.figure import Figure
+from matplotlib.ticker import LogLocator, NullFormatter
 
 from benchmarks.plot import OTHERS, OURS, Value
 
@@ -43,8 +44,9 @@ def curves(panels: Mapping[str, Curve], title: str) -> Figure:
         lows, highs = [each.low for each in curve.added], [each.high for each in curve.added]
         above.fill_between(curve.sizes, lows, highs, color=OURS, alpha=0.2, linewidth=0)
         above.set(xscale="log", yscale="log")
+        above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
         above.yaxis.set_major_formatter("{x:g}")
-        above.yaxis.set_minor_formatter("{x:g}")
+        above.yaxis.set_minor_formatter(NullFormatter())
         above.set_title(name, fontsize=9)
         above.legend(fontsize=8)
         below.plot(curve.sizes, curve.shares, color=OURS, marker="o", markersize=4)

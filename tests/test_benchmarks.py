@@ -12,6 +12,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks.__main__ import PROGRAMS
 from benchmarks.layers import CONVOLUTION, COPY, FEATURE, Layer
 from benchmarks.memory_child import resident_peak
 from benchmarks.timing import interleave, ratio
@@ -23,15 +24,9 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-PROGRAMS = [
-    ("step_time", ("torch", "keras", "gluon")),
-    ("composition", ("torch", "keras", "gluon")),
-    ("memory", ("torch", "keras", "gluon")),
-    ("inference", ("torch", "keras", "gluon")),
-    ("sweep", ("torch", "keras", "gluon")),
-    ("accuracy", ("torch",)),
+RUNS = [
+    (program, framework) for program, frameworks in PROGRAMS.items() for framework in frameworks
 ]
-RUNS = [(program, framework) for program, frameworks in PROGRAMS for framework in frameworks]
 
 
 def require(framework: str) -> None:
