@@ -20,7 +20,9 @@ PACKAGES_gluon = mxnet gluoncv
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
 
-test: lint test-oldest test-star test-modern
+# The two long ones side by side: each keeps to a core, for threads that wait for one another spin.
+test: lint test-oldest
+	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 --output-sync=target test-star test-modern
 
 # The core alone, on the oldest NumPy that it supports.
 test-oldest: .venv-oldest/.made

@@ -112,5 +112,7 @@ def by_outputs(x: Tensor, kernels: Tensor, alpha: Tensor, groups: int, window: W
     )
     batch, *out, _ = ops.shape(y)
     y = ops.reshape(y, (batch, *out, groups, experts, outputs // groups))
-    mixed = ops.einsum("n...geo,ne->n...go", y, ops.cast(alpha, y.dtype))
+    shares = ops.reshape(ops.cast(alpha, y.dtype), (batch, *(1,) * len(out), 1, experts, 1))
+    # No einsum: with an ellipsis, TensorFlow 2.21's by oneDNN writes beyond its arrays at times.
+    mixed = ops.sum(y * shares, axis=-2)
     return ops.reshape(mixed, (batch, *out, outputs))

@@ -11,14 +11,14 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, given, settings
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
-from doconv_core import CondConvSpec
+from doconv_core import CondConvSpec, DOConvSpec
 from doconv_core.condconv import fold_experts, routing_weights
 from doconv_core.condconv_oracle import CondConvGradients
 from tests import backends
-from tests.cases import Arrays
+from tests.cases import Arrays, Case
 from tests.compare import EPS, ULPS, assert_close
 from tests.family_backends import CondConvBackend
 from tests.family_cases import CASES, CondArrays, CondCase, arrays, ids
@@ -96,7 +96,17 @@ def random_cases(draw: st.DrawFn) -> CondCase:
     return CondCase("random", conv, spec, draw(st.integers(1, 5)))
 
 
+# Where an einsum of TensorFlow's destroyed memory.
+ONE_EXAMPLE_IN_GROUPS = CondCase(
+    "one example in groups",
+    Case("", DOConvSpec(2, 6, (3,), 2), (6,), (1,), (1,), (2,), (0,), "zeros", bias=False),
+    CondConvSpec(2, 6, (3,), 2, num_experts=2),
+    batch=1,
+)
+
+
 @settings(max_examples=25)
+@example(case=ONE_EXAMPLE_IN_GROUPS, evaluation="outputs")
 @given(case=random_cases(), evaluation=st.sampled_from(["kernels", "outputs", "auto"]))
 def test_any_layer_is_bitwise_the_oracle_on_integers(
     backend: CondConvBackend, case: CondCase, evaluation: str
