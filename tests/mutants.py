@@ -141,7 +141,9 @@ TORCH = _of(
 ) + _of(
     "torch",
     "doconv_torch/arrays.py",
-    (FOLD, _fold("torch"), {"None if layer.D is None else to_float64(layer.D)": "None"}),
+    (FOLD, _fold("torch"), {
+        "None if layer.D is None else to_float64(layer.D).reshape(layer.spec.D_shape)": "None",
+    }),
 )  # fmt: skip
 
 KERAS = _of(
