@@ -90,7 +90,7 @@ def convert(
     if chosen:
         _check_optimizers(model)
         over_parameterize(chosen, D_mul)
-        _forget_traces(model)
+        forget_traces(model)
     logger.info(
         "convert: %d of %d convolutions over-parameterized%s",
         len(chosen),
@@ -145,7 +145,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         restore_class(layer)
         W.assign(kernel)
     if layers:
-        _forget_traces(model)
+        forget_traces(model)
     logger.info("fold: %d convolutions folded", len(layers))
     return model
 
@@ -176,7 +176,7 @@ def _over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
     return [each for each in named_layers(model).items() if is_over_parameterized(each[1])]
 
 
-def _forget_traces(model: keras.layers.Layer) -> None:
+def forget_traces(model: keras.layers.Layer) -> None:
     """Drop what was compiled or listed from the layers as they were before."""
     for layer in everything(model):
         if isinstance(layer, keras.Model):

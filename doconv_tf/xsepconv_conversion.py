@@ -11,7 +11,7 @@ from doconv_core import messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_tf.base import DOConvBase
-from doconv_tf.conversion import Where, _forget_traces
+from doconv_tf.conversion import Where, forget_traces
 from doconv_tf.copying import copy
 from doconv_tf.eligibility import HOSTS, Convolution, convolutions
 from doconv_tf.traversal import check_keras, everything
@@ -76,7 +76,7 @@ def convert_depthwise(
     for each, layer in zip(replaced, new, strict=True):
         _become(each.layer, layer)
     if replaced:
-        _forget_traces(model)
+        forget_traces(model)
     report(replaced, reasons, already)
     return model
 
