@@ -25,7 +25,7 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_core.composition import compose_kernel, fold_kernel
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.spec import DOConvSpec, positive_integer
@@ -71,7 +71,7 @@ class CondConvSpec:
     def __post_init__(self) -> None:
         object.__setattr__(self, "num_experts", positive_integer("num_experts", self.num_experts))
         if isinstance(self.D_mul, str) and self.D_mul != "K":
-            raise ValueError(messages.bad_expert_D_mul(self.D_mul))
+            raise ValueError(family_messages.bad_expert_D_mul(self.D_mul))
         # The expert's own checks, and its integers in place of what was given.
         columns = None if self.D_mul == "K" else self.D_mul
         sizes = (self.in_channels, self.out_channels, self.kernel_size, self.groups)

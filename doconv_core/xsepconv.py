@@ -14,7 +14,7 @@ from collections.abc import Sequence
 from dataclasses import dataclass
 from typing import Any, NamedTuple
 
-from doconv_core import messages
+from doconv_core import family_messages
 from doconv_core.spec import DOConvSpec, positive_integer
 
 NAMES = ("square", "horizontal", "vertical")
@@ -91,9 +91,9 @@ class XSepConvSpec:
         if isinstance(kernel_size, (tuple, list)) and len(set(kernel_size)) == 1:
             kernel_size = kernel_size[0]
         if isinstance(kernel_size, (tuple, list)) or not is_separable(kernel_size):
-            raise ValueError(messages.not_separable(self.kernel_size))
+            raise ValueError(family_messages.not_separable(self.kernel_size))
         if self.corner not in range(len(CORNERS)):
-            raise ValueError(messages.bad_corner(self.corner))
+            raise ValueError(family_messages.bad_corner(self.corner))
         object.__setattr__(self, "corner", int(self.corner))
         object.__setattr__(self, "channels", positive_integer("channels", self.channels))
         object.__setattr__(self, "kernel_size", int(kernel_size))
@@ -103,7 +103,7 @@ class XSepConvSpec:
         if not isinstance(given, (tuple, list)):
             given = (given,) * len(NAMES)
         if len(given) != len(NAMES):
-            raise ValueError(messages.not_three(self.D_mul))
+            raise ValueError(family_messages.not_three(self.D_mul))
         # Two looks: the parts know what "K" is for each of them.
         object.__setattr__(self, "D_mul", tuple(None if each == "K" else each for each in given))
         columns = (
@@ -161,13 +161,13 @@ def why_kept(
         padding_mode: "zeros", or what is padded with instead.
     """
     if conv.transposed or not conv.in_channels == conv.out_channels == conv.groups:
-        return messages.NOT_DEPTHWISE
+        return family_messages.NOT_DEPTHWISE
     k = conv.kernel_size[0]
     if conv.kernel_size != (k, k) or not is_separable(k):
-        return messages.SMALL_OR_UNEVEN
+        return family_messages.SMALL_OR_UNEVEN
     same = tuple(same_padding(k, d) for d in dilation)
     if padding_mode != "zeros" or (padding != "same" and tuple(padding) != same):
-        return messages.NOT_SAME_PADDING
+        return family_messages.NOT_SAME_PADDING
     return ""
 
 
@@ -175,6 +175,6 @@ def _pair(name: str, value: Any) -> tuple[int, int]:
     if not isinstance(value, (tuple, list)):
         value = (value, value)
     if len(value) != 2:
-        raise ValueError(messages.not_two(name, value))
+        raise ValueError(family_messages.not_two(name, value))
     vertical, horizontal = (positive_integer(name, each) for each in value)
     return vertical, horizontal

@@ -8,7 +8,7 @@ from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import Any, NamedTuple
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_core.xsepconv import CORNERS
 
 logger = logging.getLogger("doconv")
@@ -65,6 +65,6 @@ def report(replaced: list[Replaced], reasons: Counter[str], already: int) -> Non
         "".join(f"; {count} left: {reason}" for reason, count in reasons.items()),
     )
     if replaced:
-        logger.warning(messages.not_preserving(len(replaced)))
+        logger.warning(family_messages.not_preserving(len(replaced)))
     elif not already:
-        warnings.warn(messages.NOTHING_REPLACED, UserWarning, stacklevel=3)
+        warnings.warn(family_messages.NOTHING_REPLACED, UserWarning, stacklevel=3)

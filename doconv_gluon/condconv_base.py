@@ -9,7 +9,7 @@ from typing import Any, ClassVar
 
 import numpy as np
 
-from doconv_core import CondConvSpec, messages
+from doconv_core import CondConvSpec, family_messages, messages
 from doconv_core.condconv import validate_evaluation
 from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
@@ -143,10 +143,10 @@ class CondConvNd(mx.gluon.HybridBlock):
     ) -> Any:
         """The mixture's convolution; ``alpha`` for a layer without a routing of its own."""
         if self.routing is None and alpha is None:
-            raise ValueError(messages.alpha_needed())
+            raise ValueError(family_messages.alpha_needed())
         if self.routing is not None:
             if alpha is not None:
-                raise ValueError(messages.alpha_not_taken())
+                raise ValueError(family_messages.alpha_not_taken())
             alpha = self.routing(x)
         x, alpha, weight, bias, D, W_extra = map(as_classic, (x, alpha, weight, bias, D, W_extra))
         if F is mx.nd and alpha.shape != (expected := (x.shape[0], self.num_experts)):

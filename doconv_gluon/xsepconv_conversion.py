@@ -5,7 +5,7 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, TypeVar
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_gluon._compat import mx
@@ -65,7 +65,7 @@ def convert_depthwise(
     replaced, reasons = plan(_convolutions(model), where, already)
     for each in replaced:
         if inplace and each.layer.weight._trainer is not None:
-            raise ValueError(messages.replaced_too_late(each.name, "trainer"))
+            raise ValueError(family_messages.replaced_too_late(each.name, "trainer"))
     if not inplace:
         model = copy_model(model)
     blocks = blocks_once(model)
@@ -91,7 +91,7 @@ def _convolutions(model: Any) -> list[Found]:
         if block not in found:
             reason = _why_kept(block)
             if not reason and any(users[id(each)] > 1 for each in block._reg_params.values()):
-                reason = messages.TIED
+                reason = family_messages.TIED
             found[block] = Found([], block, reason)
         found[block].names.append(name)
     return [*found.values(), *fixed]
@@ -99,14 +99,14 @@ def _convolutions(model: Any) -> list[Found]:
 
 def _why_kept(conv: Any) -> str:
     if isinstance(conv, DOConvNd):
-        return messages.FOLD_FIRST
+        return family_messages.FOLD_FIRST
     if (reason := why_plain(conv)) not in ("", messages.POINTWISE):
         return reason
     if not mx.gluon.utils.shape_is_known(conv.weight.shape):
         return messages.NO_VALUES_YET
     given = conv._kwargs
     kept = why_kept(spec_of(conv), padding=given["pad"], dilation=given["dilate"])
-    return messages.CHANNELS_LAST if not kept and given["layout"].endswith("C") else kept
+    return family_messages.CHANNELS_LAST if not kept and given["layout"].endswith("C") else kept
 
 
 def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:

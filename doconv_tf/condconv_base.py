@@ -11,7 +11,7 @@ from typing import Any, ClassVar
 import keras
 from keras import ops
 
-from doconv_core import CondConvSpec, messages
+from doconv_core import CondConvSpec, family_messages, messages
 from doconv_core.condconv import validate_evaluation
 from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
@@ -168,7 +168,9 @@ class CondConvBase(keras.layers.Layer):
 
     def _check_alpha(self, inputs: Any, alpha: Any) -> None:
         if (alpha is None) == (self.routing is None):
-            problem = messages.alpha_needed if alpha is None else messages.alpha_not_taken
+            problem = (
+                family_messages.alpha_needed if alpha is None else family_messages.alpha_not_taken
+            )
             raise ValueError(problem())
         if alpha is None:
             return

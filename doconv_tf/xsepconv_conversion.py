@@ -7,7 +7,7 @@ from typing import Any, TypeVar
 
 import keras
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_tf.base import DOConvBase
@@ -104,11 +104,11 @@ def replace_again(model: keras.layers.Layer, clone: keras.layers.Layer) -> None:
 def _why_kept(convolution: Convolution) -> str:
     names, layer, reason = convolution
     if isinstance(layer, DOConvBase):
-        return messages.FOLD_FIRST
+        return family_messages.FOLD_FIRST
     if reason not in ("", messages.POINTWISE):
         return reason
     if type(layer) not in REPLACEABLE:
-        return messages.NOT_DEPTHWISE
+        return family_messages.NOT_DEPTHWISE
     if not layer.built:
         raise ValueError(messages.uninitialized(names[0], type(layer).__name__))
     spec = HOSTS[type(layer)].read_spec(layer)
@@ -119,7 +119,7 @@ def _check_optimizers(model: keras.layers.Layer) -> None:
     for layer in everything(model):
         optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
         if optimizer is not None and optimizer.built:
-            raise ValueError(messages.replaced_too_late(layer.name))
+            raise ValueError(family_messages.replaced_too_late(layer.name))
 
 
 def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:

@@ -14,7 +14,7 @@ import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
 
-from doconv_core import CondConvSpec, messages
+from doconv_core import CondConvSpec, family_messages, messages
 from doconv_core.condconv import validate_evaluation
 from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
@@ -151,10 +151,10 @@ class CondConvNd(nn.Module):
         x = input if batched else input.unsqueeze(0)
         if self.routing is None:
             if alpha is None:
-                raise ValueError(messages.alpha_needed())
+                raise ValueError(family_messages.alpha_needed())
             alpha = alpha if batched else alpha.reshape(1, -1)
         elif alpha is not None:
-            raise ValueError(messages.alpha_not_taken())
+            raise ValueError(family_messages.alpha_not_taken())
         else:
             alpha = self.routing(x)
         shape, expected = tuple(alpha.shape), (x.shape[0], self.num_experts)

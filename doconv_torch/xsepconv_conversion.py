@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_torch.arrays import over_parameterized, plain_spec
@@ -85,9 +85,9 @@ def _convolutions(model: nn.Module) -> list[Found]:
         if not is_convolution(module):
             continue
         if module not in found:
-            reason = messages.FOLD_FIRST if module in trained else _why_kept(module)
+            reason = family_messages.FOLD_FIRST if module in trained else _why_kept(module)
             if not reason and any(users[id(array)] > 1 for array in _own_arrays(module)):
-                reason = messages.TIED
+                reason = family_messages.TIED
             found[module] = Found([], module, reason)
         found[module].names.append(name)
     return list(found.values())

@@ -8,26 +8,30 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import Cost, DOConvSpec, XSepConvSpec, messages, xsepconv_cost
+from doconv_core import Cost, DOConvSpec, XSepConvSpec, family_messages, messages, xsepconv_cost
 from doconv_core.xsepconv import CORNERS, why_kept
 from doconv_core.xsepconv_oracle import XSepConvOracle
 
 REFUSED: dict[str, tuple[dict[str, Any], type[Exception], str]] = {
-    "even": ({"kernel_size": 6}, ValueError, messages.not_separable(6)),
-    "small": ({"kernel_size": 3}, ValueError, messages.not_separable(3)),
-    "rectangular": ({"kernel_size": (5, 7)}, ValueError, messages.not_separable((5, 7))),
+    "even": ({"kernel_size": 6}, ValueError, family_messages.not_separable(6)),
+    "small": ({"kernel_size": 3}, ValueError, family_messages.not_separable(3)),
+    "rectangular": ({"kernel_size": (5, 7)}, ValueError, family_messages.not_separable((5, 7))),
     "not a number": ({"kernel_size": "5"}, TypeError, messages.not_positive("kernel_size", "5")),
     "channels": ({"channels": 0}, ValueError, messages.not_positive("channels", 0)),
     "stride": ({"stride": (2, 0)}, ValueError, messages.not_positive("stride", 0)),
-    "three strides": ({"stride": (1, 1, 1)}, ValueError, messages.not_two("stride", (1, 1, 1))),
+    "three strides": (
+        {"stride": (1, 1, 1)},
+        ValueError,
+        family_messages.not_two("stride", (1, 1, 1)),
+    ),
     "dilation": ({"dilation": 1.0}, TypeError, messages.not_positive("dilation", 1.0)),
-    "corner": ({"corner": 4}, ValueError, messages.bad_corner(4)),
+    "corner": ({"corner": 4}, ValueError, family_messages.bad_corner(4)),
     "D_mul for the 2 x 2 alone": (
         {"D_mul": 4},
         ValueError,
         messages.D_mul_too_small(4, (1, 5), 5),
     ),
-    "D_mul for two": ({"D_mul": (4, 5)}, ValueError, messages.not_three((4, 5))),
+    "D_mul for two": ({"D_mul": (4, 5)}, ValueError, family_messages.not_three((4, 5))),
     "D_mul": ({"D_mul": "k"}, TypeError, messages.not_positive("D_mul", "k")),
 }
 
@@ -84,25 +88,29 @@ KEPT: dict[str, tuple[DOConvSpec, dict[str, Any], str]] = {
     "same": (DOConvSpec(8, 8, (7, 7), 8), {"padding": "same"}, ""),
     "dilated": (DOConvSpec(8, 8, (5, 5), 8), {"padding": (4, 2), "dilation": (2, 1)}, ""),
     "one channel": (DOConvSpec(1, 1, (5, 5)), {"padding": (2, 2)}, ""),
-    "ordinary": (DOConvSpec(8, 8, (5, 5)), {"padding": (2, 2)}, messages.NOT_DEPTHWISE),
-    "grouped": (DOConvSpec(8, 8, (5, 5), 4), {"padding": (2, 2)}, messages.NOT_DEPTHWISE),
-    "multiplier": (DOConvSpec(8, 16, (5, 5), 8), {"padding": (2, 2)}, messages.NOT_DEPTHWISE),
+    "ordinary": (DOConvSpec(8, 8, (5, 5)), {"padding": (2, 2)}, family_messages.NOT_DEPTHWISE),
+    "grouped": (DOConvSpec(8, 8, (5, 5), 4), {"padding": (2, 2)}, family_messages.NOT_DEPTHWISE),
+    "multiplier": (
+        DOConvSpec(8, 16, (5, 5), 8),
+        {"padding": (2, 2)},
+        family_messages.NOT_DEPTHWISE,
+    ),
     "transposed": (
         DOConvSpec(8, 8, (5, 5), 8, transposed=True),
         {"padding": (2, 2)},
-        messages.NOT_DEPTHWISE,
+        family_messages.NOT_DEPTHWISE,
     ),
-    "3 x 3": (DOConvSpec(8, 8, (3, 3), 8), {"padding": (1, 1)}, messages.SMALL_OR_UNEVEN),
-    "6 x 6": (DOConvSpec(8, 8, (6, 6), 8), {"padding": "same"}, messages.SMALL_OR_UNEVEN),
-    "5 x 7": (DOConvSpec(8, 8, (5, 7), 8), {"padding": (2, 3)}, messages.SMALL_OR_UNEVEN),
-    "1d": (DOConvSpec(8, 8, (5,), 8), {"padding": (2,)}, messages.SMALL_OR_UNEVEN),
-    "3d": (DOConvSpec(8, 8, (5, 5, 5), 8), {"padding": (2,) * 3}, messages.SMALL_OR_UNEVEN),
-    "valid": (DOConvSpec(8, 8, (5, 5), 8), {"padding": "valid"}, messages.NOT_SAME_PADDING),
-    "narrow": (DOConvSpec(8, 8, (5, 5), 8), {"padding": (2, 1)}, messages.NOT_SAME_PADDING),
+    "3 x 3": (DOConvSpec(8, 8, (3, 3), 8), {"padding": (1, 1)}, family_messages.SMALL_OR_UNEVEN),
+    "6 x 6": (DOConvSpec(8, 8, (6, 6), 8), {"padding": "same"}, family_messages.SMALL_OR_UNEVEN),
+    "5 x 7": (DOConvSpec(8, 8, (5, 7), 8), {"padding": (2, 3)}, family_messages.SMALL_OR_UNEVEN),
+    "1d": (DOConvSpec(8, 8, (5,), 8), {"padding": (2,)}, family_messages.SMALL_OR_UNEVEN),
+    "3d": (DOConvSpec(8, 8, (5, 5, 5), 8), {"padding": (2,) * 3}, family_messages.SMALL_OR_UNEVEN),
+    "valid": (DOConvSpec(8, 8, (5, 5), 8), {"padding": "valid"}, family_messages.NOT_SAME_PADDING),
+    "narrow": (DOConvSpec(8, 8, (5, 5), 8), {"padding": (2, 1)}, family_messages.NOT_SAME_PADDING),
     "reflect": (
         DOConvSpec(8, 8, (5, 5), 8),
         {"padding": (2, 2), "padding_mode": "reflect"},
-        messages.NOT_SAME_PADDING,
+        family_messages.NOT_SAME_PADDING,
     ),
 }
 

@@ -10,7 +10,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_gluon import XSepConv2D, convert, convert_depthwise, fold
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import blocks_once
@@ -84,10 +84,10 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 6 convolutions replaced; "
-            f"1 left: {messages.NOT_DEPTHWISE}; 1 left: {messages.SMALL_OR_UNEVEN}; "
-            f"1 left: {messages.NOT_SELECTED}; 1 left: {messages.NOT_SAME_PADDING}",
+            f"1 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
+            f"1 left: {messages.NOT_SELECTED}; 1 left: {family_messages.NOT_SAME_PADDING}",
         ),
-        ("doconv", logging.WARNING, messages.not_preserving(2)),
+        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
     ]
 
 
@@ -111,17 +111,17 @@ def symbols() -> Any:
 
 
 LEFT: dict[str, tuple[Callable[[], Any], str]] = {
-    "over-parameterized": (lambda: convert(sequential(depthwise())), messages.FOLD_FIRST),
-    "tied": (tied, messages.TIED),
+    "over-parameterized": (lambda: convert(sequential(depthwise())), family_messages.FOLD_FIRST),
+    "tied": (tied, family_messages.TIED),
     "subclass": (
         lambda: sequential(ConvSame(4, 5, padding=2, groups=4, in_channels=4)),
         messages.OWN_FORWARD,
     ),
     "unknown channels": (lambda: sequential(depthwise(in_channels=0)), messages.NO_VALUES_YET),
-    "channels last": (lambda: sequential(depthwise(layout="NHWC")), messages.CHANNELS_LAST),
+    "channels last": (lambda: sequential(depthwise(layout="NHWC")), family_messages.CHANNELS_LAST),
     "transposed": (
         lambda: nn.Conv2DTranspose(4, 5, padding=2, groups=4, in_channels=4),
-        messages.NOT_DEPTHWISE,
+        family_messages.NOT_DEPTHWISE,
     ),
     "symbol": (symbols, messages.IN_SYMBOL_BLOCK),
 }
@@ -133,7 +133,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not replaced(model)
@@ -198,7 +198,9 @@ def test_refusals() -> None:
         convert_depthwise("model")
     net = network()
     sgd(net)
-    with pytest.raises(ValueError, match=re.escape(messages.replaced_too_late("1", "trainer"))):
+    with pytest.raises(
+        ValueError, match=re.escape(family_messages.replaced_too_late("1", "trainer"))
+    ):
         convert_depthwise(net, inplace=True)
     convert_depthwise(net)  # a copy has no Trainer
 

@@ -14,7 +14,7 @@ import numpy as np
 import pytest
 from keras.src import testing
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_tf import CondConv1D, CondConv2D, CondConv3D, Routing
 from doconv_tf.condconv import CONDCONV_LAYERS
 from tests.keras_adapter.autodiff import to_numpy
@@ -151,17 +151,17 @@ def symbolic(*shape: int) -> Any:
 ERRORS: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
     "no-alpha": (
         ValueError,
-        messages.alpha_needed(),
+        family_messages.alpha_needed(),
         lambda: CondConv2D(6, 3, routing=False)(np.zeros((2, 5, 5, 4))),
     ),
     "no-alpha-in-a-graph": (
         ValueError,
-        messages.alpha_needed(),
+        family_messages.alpha_needed(),
         lambda: CondConv2D(6, 3, routing=False)(symbolic(5, 5, 4)),
     ),
     "two-routings": (
         ValueError,
-        messages.alpha_not_taken(),
+        family_messages.alpha_not_taken(),
         lambda: CondConv2D(6, 3)(symbolic(5, 5, 4), symbolic(4)),
     ),
     "alpha-of-one-example": (
@@ -201,7 +201,7 @@ ERRORS: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
     ),
     "D_mul-text": (
         ValueError,
-        messages.bad_expert_D_mul("S"),
+        family_messages.bad_expert_D_mul("S"),
         lambda: CondConv2D(6, 3, D_mul="S"),
     ),
     "groups": (

@@ -12,7 +12,7 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_tf import XSepConv2D, convert, convert_depthwise, fold
 from doconv_tf.traversal import everything
 from tests.keras_adapter.helpers import BACKEND, run, values
@@ -102,10 +102,10 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 7 convolutions replaced; "
-            f"2 left: {messages.NOT_DEPTHWISE}; 1 left: {messages.SMALL_OR_UNEVEN}; "
-            f"1 left: {messages.NOT_SELECTED}; 1 left: {messages.NOT_SAME_PADDING}",
+            f"2 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
+            f"1 left: {messages.NOT_SELECTED}; 1 left: {family_messages.NOT_SAME_PADDING}",
         ),
-        ("doconv", logging.WARNING, messages.not_preserving(2)),
+        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
     ]
 
 
@@ -118,12 +118,15 @@ class Own(L.DepthwiseConv2D):
 
 
 LEFT: dict[str, tuple[Callable[[], Any], str]] = {
-    "over-parameterized": (lambda: convert(sequential(depthwise())), messages.FOLD_FIRST),
-    "multiplier": (lambda: sequential(depthwise(depth_multiplier=2)), messages.NOT_DEPTHWISE),
+    "over-parameterized": (lambda: convert(sequential(depthwise())), family_messages.FOLD_FIRST),
+    "multiplier": (
+        lambda: sequential(depthwise(depth_multiplier=2)),
+        family_messages.NOT_DEPTHWISE,
+    ),
     "subclass": (lambda: sequential(Own(5, padding="same")), messages.OWN_FORWARD),
     "transposed": (
         lambda: sequential(L.Conv2DTranspose(4, 5, padding="same")),
-        messages.NOT_DEPTHWISE,
+        family_messages.NOT_DEPTHWISE,
     ),
 }
 
@@ -133,7 +136,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not replaced(model)
@@ -198,7 +201,7 @@ def test_refusals() -> None:
     model = sequential(depthwise())
     model.compile("sgd", "mse")
     model.fit(images(9, 8), images(9, 8), verbose=0)
-    with pytest.raises(ValueError, match=re.escape(messages.replaced_too_late(model.name))):
+    with pytest.raises(ValueError, match=re.escape(family_messages.replaced_too_late(model.name))):
         convert_depthwise(model, inplace=True)
 
 

@@ -11,7 +11,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from doconv_core import messages
+from doconv_core import family_messages, messages
 from doconv_torch import XSepConv2d, convert, convert_depthwise, fold
 from doconv_torch.base import DOConvNd
 from tests.torch_adapter.helpers import everything
@@ -73,10 +73,10 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 7 convolutions replaced; "
-            f"1 left: {messages.NOT_DEPTHWISE}; 1 left: {messages.SMALL_OR_UNEVEN}; "
-            f"2 left: {messages.NOT_SAME_PADDING}; 1 left: {messages.NOT_SELECTED}",
+            f"1 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
+            f"2 left: {family_messages.NOT_SAME_PADDING}; 1 left: {messages.NOT_SELECTED}",
         ),
-        ("doconv", logging.WARNING, messages.not_preserving(2)),
+        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
     ]
 
 
@@ -91,17 +91,17 @@ class Same(nn.Conv2d):
 
 
 LEFT: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "over-parameterized": (lambda: convert(nn.Sequential(depthwise())), messages.FOLD_FIRST),
-    "tied": (tied, messages.TIED),
+    "over-parameterized": (lambda: convert(nn.Sequential(depthwise())), family_messages.FOLD_FIRST),
+    "tied": (tied, family_messages.TIED),
     "subclass": (lambda: Same(4, 4, 5, padding=2, groups=4), messages.OWN_FORWARD),
     "parametrized": (
         lambda: torch.nn.utils.parametrizations.weight_norm(depthwise()),
         messages.PARAMETRIZED,
     ),
-    "1x1": (lambda: nn.Conv2d(4, 4, 1), messages.NOT_DEPTHWISE),
+    "1x1": (lambda: nn.Conv2d(4, 4, 1), family_messages.NOT_DEPTHWISE),
     "transposed": (
         lambda: nn.ConvTranspose2d(4, 4, 5, padding=2, groups=4),
-        messages.NOT_DEPTHWISE,
+        family_messages.NOT_DEPTHWISE,
     ),
 }
 
@@ -111,7 +111,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not any(isinstance(module, XSepConv2d) for module in model.modules())
