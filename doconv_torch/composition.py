@@ -59,7 +59,9 @@ def compose(
             K *= size
         for start in range(K, D_mul - K + 1, K):  # the further copies of the identity
             kernel = kernel + W[:, :, start : start + K]
-    if transposed:
+    if _is_depthwise(weight, groups):
+        product = (D * W).sum(2).unsqueeze(1)  # twice as fast as products of one column each
+    elif transposed:
         product = torch.einsum("iks,ios->iok", D, W)
     else:
         W = W.unflatten(0, [groups, -1])
@@ -103,6 +105,13 @@ def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: b
         and weight.device.type == "cpu"
         and not (torch.jit.is_tracing() or torch.compiler.is_exporting())
     )
+
+
+def _is_depthwise(weight: Tensor, groups: int) -> bool:
+    """Whether there is one output channel, and one input channel, to a group."""
+    if torch.jit.is_scripting() or torch.jit.is_tracing():
+        return False  # a size would be a tensor
+    return isinstance(weight, Tensor) and list(weight.shape[:2]) == [groups, 1]
 
 
 def _is_flat(array: Tensor) -> bool:

@@ -37,6 +37,7 @@ IDENTITY = "the identity is left out"
 DENSE_IDENTITY = "the identity is left out, g = 1"
 TURNED = "D is transposed"
 DENSE_TURNED = "D is transposed, g = 1"
+DEPTHWISE_TURNED = "D is transposed, depthwise"
 RESIDUAL = "D's own part is dropped"
 DENSE_RESIDUAL = "D's own part is dropped, g = 1"
 STRIDE = "feature composition ignores the stride"
@@ -119,6 +120,7 @@ TORCH = _of(
     }),
     (IDENTITY, _star("torch", "grouped"), {"(kernel + product)": "product"}),
     (TURNED, _star("torch", "grouped"), {'"gaks,goas->goak"': '"gask,goas->goak"'}),
+    (DEPTHWISE_TURNED, _star("torch", "depthwise"), {"(D * W).sum(2)": "(D.mT * W).sum(2)"}),
     (RESIDUAL, _star("torch", "grouped"), {"(kernel + product)": "kernel"}),
     (COPIES, _star("torch", "copies"), {"range(K, D_mul - K + 1, K)": "range(0)"}),
     (STRIDE, _star("torch", "stride", "feature"), {

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.utils.flop_counter import FlopCounterMode
 
 import doconv_torch
 from doconv_torch.arrays import over_parameterized
@@ -83,3 +85,19 @@ def outputs_after(model: nn.Module, *steps: Callable[[nn.Module], nn.Module]) ->
         model = step(model)
         found.append(model.eval()(x).detach())
     return found
+
+
+def counted(model: nn.Module, *inputs: Any) -> dict[str, int]:
+    """Multiply-accumulates per module, by torch's own counter."""
+
+    def multiplications(*shapes: Any, out_shape: tuple[int, ...]) -> int:
+        return 2 * math.prod(out_shape)
+
+    # It leaves out elementwise products, by which depthwise kernels are composed.
+    with FlopCounterMode(
+        display=False, custom_mapping={torch.ops.aten.mul: multiplications}
+    ) as counter:
+        model.eval()(*inputs)
+    root = type(model).__name__
+    flops = {name: sum(kinds.values()) for name, kinds in counter.get_flop_counts().items()}
+    return {name.removeprefix(f"{root}."): count // 2 for name, count in flops.items()}

@@ -11,7 +11,6 @@ import pytest
 import torch
 from torch import Tensor, nn
 from torch.nn.utils import prune
-from torch.utils.flop_counter import FlopCounterMode
 
 from doconv_core import CondConvSpec, messages
 from doconv_core.checkpoint import load, save
@@ -25,7 +24,7 @@ from doconv_torch import (
     set_state,
     summary,
 )
-from tests.torch_adapter.helpers import everything, images, train
+from tests.torch_adapter.helpers import counted, everything, images, train
 
 
 class Own(CondConv2d):
@@ -170,12 +169,7 @@ def test_summary_counts_the_layers_as_torch_does() -> None:
             if isinstance(layer, CondConv2d):
                 layer.evaluation = "kernels"
     models.append(fold(models[1]))
-    counts = []
-    for model in models:
-        with FlopCounterMode(display=False) as counter:
-            model(images(3))
-        found = {name: sum(kinds.values()) for name, kinds in counter.get_flop_counts().items()}
-        counts.append({name.removeprefix("Sequential."): n // 2 for name, n in found.items()})
+    counts = [counted(model, images(3)) for model in models]
     rows = summary(models[1], images(3))
     assert [(row.name, row.kind, row.K, row.S, row.reason) for row in rows] == [
         ("0", "Conv2d", 9, None, messages.CONVERTIBLE),

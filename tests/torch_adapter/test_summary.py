@@ -2,25 +2,13 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 import torch
 from torch import Tensor, nn
-from torch.utils.flop_counter import FlopCounterMode
 
 from doconv_core import messages
 from doconv_torch import DOConv2d, convert, fold, summary
-from tests.torch_adapter.helpers import everything, images, network, trained_network
-
-
-def counted(model: nn.Module, *inputs: Any) -> dict[str, int]:
-    """Multiply-accumulates per module, by torch's flop counter."""
-    with FlopCounterMode(display=False) as counter:
-        model.eval()(*inputs)
-    root = type(model).__name__
-    flops = {name: sum(kinds.values()) for name, kinds in counter.get_flop_counts().items()}
-    return {name.removeprefix(f"{root}."): count // 2 for name, count in flops.items()}
+from tests.torch_adapter.helpers import counted, everything, images, network, trained_network
 
 
 def test_rows_of_a_plain_model() -> None:
