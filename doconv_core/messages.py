@@ -215,6 +215,43 @@ def optimizer_needs_inplace(keyword: str = "optimizer") -> str:
     )
 
 
+# --- PyTorch: over-parameterization at the optimizer ---------------------------------------
+
+NO_CLOSURE = (
+    "an optimizer that calls a closure within step() computes gradients in between, when the "
+    "network holds W in place of its kernels. Call backward() before step(), or convert() the "
+    "model to DO-Conv layers instead."
+)
+
+NOTHING_AT_OPTIMIZER = (
+    "no convolution of the model can be over-parameterized at this optimizer: it must hold their "
+    "weights; summary(model) gives the reason for each layer that is left."
+)
+
+
+def already_at_optimizer(layer: str) -> str:
+    return error(
+        "a weight must be over-parameterized once",
+        {"layer": layer},
+        "Another OptimizerDOConv has it already: remove() that one first.",
+    )
+
+
+def weight_was_written(layers: list[str]) -> str:
+    return (
+        f"OptimizerDOConv: the weights of {len(layers)} layer(s) were written to between steps, "
+        f"the first of them {layers[0]!r}. They are kept, and D starts from zero again there."
+    )
+
+
+def partitioned_optimizer(kind: str) -> str:
+    return error(
+        "an optimizer that deals its parameters out to processes takes no further ones",
+        {"optimizer": kind},
+        "Convert the model first, and build the optimizer afterwards.",
+    )
+
+
 # --- Gluon -------------------------------------------------------------------------------
 
 IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
@@ -241,13 +278,6 @@ def feature_needs_in_channels() -> str:
 
 def cannot_read(layer: str, reason: str) -> str:
     return f"cannot read the arrays of {_quoted(layer)}: {reason}."
-
-
-NO_CLOSURE = (
-    "an optimizer that calls a closure within step() computes gradients in between, when the "
-    "network holds W in place of its kernels. Call backward() before step(), or convert() the "
-    "model to DO-Conv layers instead."
-)
 
 
 def other_state(received: Any, expected: Any) -> str:

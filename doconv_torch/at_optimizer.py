@@ -8,8 +8,11 @@ not for every forward pass, micro-batch, or use of a shared layer.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Mapping
-from typing import Any, NamedTuple
+import warnings
+import weakref
+from collections.abc import Callable, Iterator, Mapping
+from dataclasses import dataclass
+from typing import Any
 
 import torch
 from torch import Tensor, nn
@@ -20,16 +23,54 @@ from doconv_core import DOConvSpec, messages
 from doconv_torch.arrays import plain_spec
 from doconv_torch.composition import compose_into, pull_back_
 from doconv_torch.eligibility import is_convolution, why_plain
-from doconv_torch.optimizer import add_parameters
+from doconv_torch.optimizer import add_parameters, refuse_partitioned, remove_parameters
 
 
-class _Layer(NamedTuple):
+@dataclass
+class _Layer:
+    """One weight of the network, which changes between two arrays: a step updates W."""
+
     spec: DOConvSpec
     weight: nn.Parameter
-    """The network's own: it holds the kernel, and during a step W."""
-    other: Tensor
-    """The other one of the two."""
     D: nn.Parameter
+    kernel: Tensor
+    """What ``weight`` holds between steps."""
+    W: Tensor
+    """What it holds within one."""
+    version: int
+    """Of ``weight``, when it was last known to be what W and D compose to."""
+
+    @property
+    def is_foreign(self) -> bool:
+        """Whether somebody else wrote to ``weight``, moved or replaced its array."""
+        moved = self.weight.data_ptr() != self.kernel.data_ptr()
+        return moved or self.weight._version != self.version
+
+    def compose(self) -> None:
+        """Make ``weight`` the kernel."""
+        self.weight.data = self.kernel
+        compose_into(self.weight, self.W, self.D, self.spec)
+        self.version = self.weight._version
+
+    def take_over(self) -> None:
+        """Follow ``weight`` to where its array is now."""
+        self.kernel, self.version = self.weight.data, self.weight._version
+        self.W = torch.empty_like(self.kernel).copy_(self.W)
+        self.D.data = self.D.data.to(self.kernel)
+
+    def adopt(self) -> bool:
+        """Keep what ``weight`` holds now; whether that is not what W and D compose to."""
+        self.take_over()
+        composed = torch.empty_like(self.kernel)
+        compose_into(composed, self.W, self.D, self.spec)
+        if torch.equal(composed, self.kernel):
+            return False
+        self.W.copy_(self.kernel)
+        self.D.zero_()
+        return True
+
+
+_active: weakref.WeakSet[OptimizerDOConv] = weakref.WeakSet()
 
 
 class OptimizerDOConv:
@@ -48,12 +89,16 @@ class OptimizerDOConv:
 
     Raises:
         TypeError: ``model`` is not a module, or ``optimizer`` not an optimizer.
-        ValueError: no convolution could be over-parameterized.
+        ValueError: no convolution could be over-parameterized, or one already is by another
+            OptimizerDOConv, or the optimizer has dealt its parameters out to processes.
 
     Note:
         Gradient clipping before ``step()`` sees the kernel's gradient, not W's and D's; and after
         it ``weight.grad`` is W's. An optimizer that calls a closure within ``step()`` (LBFGS) is
-        refused there. To stop, and to resume later, keep :meth:`state_dict`.
+        refused there. What is written to a weight between steps (``load_state_dict``, ``clamp_``,
+        an initializer) is kept, with a warning: W becomes it and D starts from zero again; only
+        writing through ``weight.data`` goes unnoticed. To resume, load the model first, then
+        :meth:`load_state_dict`. A weight that layers of different kinds share stays plain.
 
     Source: the chain rule on arXiv 2006.12030, eq. 4, moved from the layer to the optimizer.
 
@@ -78,45 +123,37 @@ class OptimizerDOConv:
             raise TypeError(messages.wrong_type("model", model, "a torch.nn.Module"))
         if not isinstance(optimizer, Optimizer):
             raise TypeError(messages.wrong_type("optimizer", optimizer, "a torch.optim.Optimizer"))
-        trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-        self._layers: dict[str, _Layer] = {}
-        seen: set[int] = set()
-        for name, module in model.named_modules():
-            if not is_convolution(module) or why_plain(module, any_subclass=True):
-                continue
-            assert isinstance(module, _ConvNd)
-            weight = module.weight
-            assert isinstance(weight, nn.Parameter)
-            if (
-                id(weight) in seen
-                or id(weight) not in trained
-                or (where and not where(name, module))
-            ):
-                continue
-            seen.add(id(weight))
-            spec = plain_spec(module, None)
-            D = nn.Parameter(weight.new_zeros(spec.D_shape), weight.requires_grad)
-            self._layers[name] = _Layer(spec, weight, weight.detach().clone(), D)
+        refuse_partitioned(optimizer)
+        self._optimizer = optimizer
+        self._layers = dict(_layers(model, optimizer, where))
         if not self._layers:
-            raise ValueError(messages.NOTHING_CONVERTED)
+            raise ValueError(messages.NOTHING_AT_OPTIMIZER)
+        weights = {id(each.weight) for each in self._layers.values()}
+        for other in _active:
+            for name, each in other._layers.items():
+                if id(each.weight) in weights:
+                    raise ValueError(messages.already_at_optimizer(name))
         add_parameters(optimizer, [(each.weight, {"D": each.D}) for each in self._layers.values()])
         self._in_step = False
         self._hooks = (
             optimizer.register_step_pre_hook(self._to_factors),
             optimizer.register_step_post_hook(self._to_kernels),
         )
+        _active.add(self)
 
     def remove(self) -> None:
-        """Take the hooks off: the optimizer goes on training the plain network."""
+        """Take the hooks off, and each D out: the optimizer goes on training the plain network."""
         self._settle()
         for hook in self._hooks:
             hook.remove()
+        remove_parameters(self._optimizer, [each.D for each in self._layers.values()])
+        _active.discard(self)
 
     def state_dict(self) -> dict[str, dict[str, Tensor]]:
         """W and D of each layer by name; W has the shape of ``weight``, D is (I, K, K)."""
         self._settle()
         return {
-            name: {"W": each.other.clone(), "D": each.D.detach().clone()}
+            name: {"W": each.W.clone(), "D": each.D.detach().clone()}
             for name, each in self._layers.items()
         }
 
@@ -127,44 +164,77 @@ class OptimizerDOConv:
         Raises:
             ValueError: the names or shapes are not those of :meth:`state_dict`. Nothing is
                 changed then.
+            TypeError: a value is no tensor. Nothing is changed then either.
         """
-        own = {name: _shapes(arrays) for name, arrays in self.state_dict().items()}
-        given = {name: _shapes(arrays) for name, arrays in state.items()}
+        own = {n: _shapes(n, {"W": each.W, "D": each.D}) for n, each in self._layers.items()}
+        given = {name: _shapes(name, arrays) for name, arrays in state.items()}
         if own != given:
             raise ValueError(messages.other_state(given, own))
+        self._finish_step()
         for name, each in self._layers.items():
-            each.other.copy_(state[name]["W"])
+            each.take_over()
+            each.W.copy_(state[name]["W"])
             each.D.copy_(state[name]["D"])
-            compose_into(each.weight, each.other, each.D, each.spec)
+            each.compose()
 
+    # Not for compilers: which array a weight holds changes here, behind a compiled graph's back.
+    @torch.compiler.disable
     @torch.no_grad()
     def _to_factors(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: Any) -> None:
         if any(closure is not None for closure in (*args[1:], *kwargs.values())):
             raise ValueError(messages.NO_CLOSURE)
         self._settle()
+        for each in self._layers.values():
+            each.D.grad = None  # of an earlier step, if the model cleared its own gradients only
+            if each.weight.grad is not None:
+                each.D.grad = pull_back_(each.weight.grad, each.W, each.D, each.spec)
         self._in_step = True
         for each in self._layers.values():
-            if each.weight.grad is not None:
-                each.D.grad = pull_back_(each.weight.grad, each.other, each.D, each.spec)
-            _swap(each)
+            each.weight.data = each.W
 
-    def _settle(self) -> None:
-        # After a step that was interrupted, the network still holds W: no second hook came.
-        if self._in_step:
+    @torch.compiler.disable
+    @torch.no_grad()
+    def _to_kernels(self, *_: Any) -> None:
+        for each in self._layers.values():
+            each.compose()
+        self._in_step = False
+
+    def _finish_step(self) -> None:
+        if self._in_step:  # it was interrupted: the network still holds W
             self._to_kernels()
 
     @torch.no_grad()
-    def _to_kernels(self, *_: Any) -> None:
-        self._in_step = False
-        for each in self._layers.values():
-            _swap(each)
-            compose_into(each.weight, each.other, each.D, each.spec)
+    def _settle(self) -> None:
+        self._finish_step()
+        written = [name for name, each in self._layers.items() if each.is_foreign and each.adopt()]
+        if written:
+            warnings.warn(messages.weight_was_written(written), UserWarning, stacklevel=2)
 
 
-def _swap(layer: _Layer) -> None:
-    # Exchange storage, not values: weight stays the Parameter that everyone holds.
-    layer.weight.data, layer.other.data = layer.other.data, layer.weight.data
+def _layers(
+    model: nn.Module, optimizer: Optimizer, where: Callable[[str, nn.Module], bool] | None
+) -> Iterator[tuple[str, _Layer]]:
+    """Those to over-parameterize: each weight once, under the first name of a layer that has it."""
+    trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
+    found: dict[int, tuple[str, nn.Parameter, set[DOConvSpec]]] = {}
+    for name, module in model.named_modules():
+        if not is_convolution(module) or why_plain(module, any_subclass=True):
+            continue
+        assert isinstance(module, _ConvNd)
+        weight = module.weight
+        assert isinstance(weight, nn.Parameter)
+        if id(weight) in trained and (where is None or where(name, module)):
+            found.setdefault(id(weight), (name, weight, set()))[2].add(plain_spec(module, None))
+    for name, weight, specs in found.values():
+        if len(specs) == 1:
+            (spec,) = specs
+            D = nn.Parameter(weight.new_zeros(spec.D_shape), weight.requires_grad)
+            W = weight.detach().clone()
+            yield name, _Layer(spec, weight, D, weight.data, W, weight._version)
 
 
-def _shapes(arrays: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+def _shapes(layer: str, arrays: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:
+    for name, array in arrays.items():
+        if not isinstance(array, Tensor):
+            raise TypeError(messages.wrong_type(f"{layer}.{name}", array, "a torch.Tensor"))
     return {name: tuple(array.shape) for name, array in sorted(arrays.items())}

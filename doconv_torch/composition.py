@@ -72,14 +72,20 @@ def compose(
 @torch.no_grad()
 def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> None:
     """Write the kernel of W = ``weight`` (S = K) and D to ``kernel``, in place."""
-    if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(kernel):
-        arithmetic.compose_into(kernel.flatten(2), weight.flatten(2), D)
-    else:
-        kernel.copy_(_compose(weight, D, spec))
+    with outside_autocast(weight.device.type):
+        if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(kernel):
+            arithmetic.compose_into(kernel.flatten(2), weight.flatten(2), D)
+        else:
+            kernel.copy_(_compose(weight, D, spec))
 
 
 def pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
     """Turn a kernel's gradient into W's, in place, and return D's, (I, K, K)."""
+    with outside_autocast(weight.device.type):
+        return _pull_back_(grad, weight, D, spec)
+
+
+def _pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
     if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(grad):
         flat = grad.flatten(2)
         return arithmetic.pull_back_into(flat, flat, weight.flatten(2), D)

@@ -40,7 +40,7 @@ from doconv_torch.eligibility import (
     why_plain,
 )
 from doconv_torch.initialization import apart_generator
-from doconv_torch.optimizer import New, add_parameters, warn_if_not_trained
+from doconv_torch.optimizer import New, add_parameters, refuse_partitioned, warn_if_not_trained
 from doconv_torch.parametrization import OverParameterization
 
 logger = logging.getLogger("doconv")
@@ -102,6 +102,7 @@ def convert(
             raise TypeError(messages.wrong_type("optimizer", optimizer, "a torch.optim.Optimizer"))
         if not inplace:
             raise ValueError(messages.optimizer_needs_inplace())
+        refuse_partitioned(optimizer)
     check_ready(model)
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.

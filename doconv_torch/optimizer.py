@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import sys
 import warnings
 import weakref
 from collections.abc import Iterable
@@ -34,6 +35,28 @@ def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
                 group["param_names"].append(prefix + name)
             group["params"].append(parameter)
             group_of[id(parameter)] = group
+
+
+def remove_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+    """Take parameters out of an optimizer, with what it remembers of them."""
+    unwanted = {id(p) for p in parameters}
+    for group in optimizer.param_groups:
+        kept = [i for i, p in enumerate(group["params"]) if id(p) not in unwanted]
+        for each in ("params", "param_names"):
+            if each in group:
+                group[each][:] = [group[each][i] for i in kept]
+    for parameter in parameters:
+        optimizer.state.pop(parameter, None)
+
+
+def refuse_partitioned(optimizer: Any) -> None:
+    """Raise ValueError for an optimizer that has dealt its parameters out to processes.
+
+    It would never update a parameter that comes later, and not say so.
+    """
+    distributed = sys.modules.get("torch.distributed.optim")  # not to be imported for this
+    if isinstance(optimizer, getattr(distributed, "ZeroRedundancyOptimizer", ())):
+        raise ValueError(messages.partitioned_optimizer(type(optimizer).__name__))
 
 
 _watched: list[tuple[weakref.ref[Tensor], list[weakref.ref[nn.Parameter]]]] = []

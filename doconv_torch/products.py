@@ -1,25 +1,33 @@
 """Kernel composition of the common case, W + D W with one group on the CPU, and its gradients.
 
 Eager mode calls the library (:mod:`doconv_torch.arithmetic`). A compiler cannot see into those
-calls and copies around them; it is given sums of K terms to fuse.
+calls and copies around them; it is given sums of K terms to fuse. Function transforms get one line
+that they can look through.
 """
 
 from typing import Any
 
 import torch
 from torch import Tensor
+from torch.autograd import forward_ad
 
 from doconv_torch import arithmetic
+
+MOST_TERMS = 32
+"""Kernel elements up to which a compiler is given sums: its time grows with their number."""
 
 
 def compose_dense(W: Tensor, D: Tensor) -> Tensor:
     """W (O, I, K) + D (I, K, K) applied to it per input channel."""
-    function = ComposeCompiled if torch.compiler.is_compiling() else ComposeEager
-    return function.apply(W, D)
+    if _is_transformed():
+        return compose_plainly(W, D)
+    if not torch.compiler.is_compiling():
+        return ComposeEager.apply(W, D)
+    return ComposeCompiled.apply(W, D) if D.shape[1] <= MOST_TERMS else compose_plainly(W, D)
 
 
 class ComposeEager(torch.autograd.Function):
-    """By the library; differentiable any number of times, forwards, and under vmap."""
+    """By the library; differentiable any number of times."""
 
     @staticmethod
     def forward(W: Tensor, D: Tensor) -> Tensor:
@@ -28,28 +36,15 @@ class ComposeEager(torch.autograd.Function):
     @staticmethod
     def setup_context(ctx: Any, inputs: tuple[Tensor, Tensor], output: Tensor) -> None:
         ctx.save_for_backward(*inputs)
-        ctx.save_for_forward(*inputs)
 
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         W, D = ctx.saved_tensors
-        if torch.is_grad_enabled():  # the backward pass is itself being differentiated
-            return compose_by_einsum(grad, D.mT), torch.einsum("oik,ois->iks", grad, W)
-        return arithmetic.pull_back(grad, W, D)
-
-    @staticmethod
-    def jvp(ctx: Any, W_tangent: Tensor | None, D_tangent: Tensor | None) -> Tensor:
-        W, D = ctx.saved_tensors
-        moved = torch.zeros_like(W) if W_tangent is None else compose_by_einsum(W_tangent, D)
-        if D_tangent is not None:
-            moved = moved + torch.einsum("iks,ois->oik", D_tangent, W)
-        return moved
-
-    @staticmethod
-    def vmap(
-        info: Any, in_dims: tuple[int | None, int | None], W: Tensor, D: Tensor
-    ) -> tuple[Tensor, int]:
-        return torch.vmap(compose_by_einsum, in_dims)(W, D), 0
+        with torch.autocast("cpu", enabled=False):  # backward() may be called within it
+            # With gradients on, the backward pass is itself being differentiated.
+            if torch.is_grad_enabled() or _is_transformed() or _is_batched(grad):
+                return compose_plainly(grad, D.mT), grad.permute(1, 2, 0) @ W.transpose(0, 1)
+            return arithmetic.pull_back(grad, W, D)
 
 
 class ComposeCompiled(torch.autograd.Function):
@@ -69,9 +64,19 @@ class ComposeCompiled(torch.autograd.Function):
         return _sums(grad, channels_innermost(D.mT)), _gram_by_halves(grad, W)
 
 
-def compose_by_einsum(W: Tensor, D: Tensor) -> Tensor:
+def compose_plainly(W: Tensor, D: Tensor) -> Tensor:
     """The same in one line."""
-    return W + torch.einsum("iks,ois->oik", D, W)
+    return W + (W.transpose(0, 1) @ D.mT).transpose(0, 1)
+
+
+def _is_transformed() -> bool:
+    """Whether torch.func (vmap, grad, jvp...) or forward-mode differentiation is at work."""
+    return torch._C._are_functorch_transforms_active() or forward_ad._current_level >= 0
+
+
+def _is_batched(grad: Tensor) -> bool:
+    """Whether it stands for many gradients (``torch.autograd.grad(is_grads_batched=True)``)."""
+    return torch._C._functorch.is_legacy_batchedtensor(grad)
 
 
 # --- for compilers -------------------------------------------------------------------------
@@ -84,7 +89,9 @@ def channels_innermost(D: Tensor) -> Tensor:
     An operator that a compiler cannot see into: it would fuse the copy into the sums, which then
     read D with a stride.
     """
-    return D.permute(1, 2, 0).contiguous()
+    # A copy also where the order in memory is this already (one input channel): an operator must
+    # not return its input.
+    return D.permute(1, 2, 0).clone(memory_format=torch.contiguous_format)
 
 
 @channels_innermost.register_fake

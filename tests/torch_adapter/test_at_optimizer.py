@@ -218,7 +218,7 @@ def test_errors() -> None:
         OptimizerDOConv(model, list(model.parameters()))
     with pytest.raises(TypeError, match=r"`model` must be a torch\.nn\.Module"):
         OptimizerDOConv(optimizer, optimizer)
-    with pytest.raises(ValueError, match="no convolution to over-parameterize"):
+    with pytest.raises(ValueError, match="no convolution of the model can be over-parameterized"):
         OptimizerDOConv(nn.Linear(2, 2), optimizer)
     over = OptimizerDOConv(model, optimizer)
     before = copy.deepcopy(model)

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import warnings
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
@@ -15,8 +16,8 @@ from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
 from doconv_core import messages
-from doconv_torch import DOConv2d, convert, fold, get_state, summary
-from tests.torch_adapter.helpers import images, network
+from doconv_torch import DOConv2d, OptimizerDOConv, convert, fold, get_state, summary
+from tests.torch_adapter.helpers import everything, images, network
 
 
 @pytest.fixture
@@ -36,6 +37,22 @@ def test_a_wrapped_model_is_converted_first() -> None:
         convert(wrapped)
     inner = wrapped.module
     DistributedDataParallel(convert(inner))(images()).sum().backward()
+
+
+@pytest.mark.usefixtures("one_process")
+def test_an_optimizer_that_dealt_its_parameters_out_is_refused() -> None:
+    model = network()
+    before = everything(model)
+    # torch 2.13 compiles a part of it by its own, deprecated, scripts.
+    with warnings.catch_warnings():
+        warnings.simplefilter("ignore", DeprecationWarning)
+        from torch.distributed.optim import ZeroRedundancyOptimizer
+    optimizer = ZeroRedundancyOptimizer(model.parameters(), torch.optim.SGD, lr=0.1)
+    with pytest.raises(ValueError, match="Convert the model first, and build the optimizer"):
+        convert(model, inplace=True, optimizer=optimizer)
+    with pytest.raises(ValueError, match="Received: optimizer='ZeroRedundancyOptimizer'"):
+        OptimizerDOConv(model, optimizer)
+    assert everything(model) == before
 
 
 @pytest.mark.usefixtures("one_process")

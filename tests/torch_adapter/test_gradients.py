@@ -119,7 +119,9 @@ def test_a_large_layer_composes_and_pulls_back_what_the_core_does(
 
 
 FORWARD = {
-    "conv": DOConv2d(3, 4, 3, dtype=torch.float64, D_mul=11),
+    "conv": DOConv2d(3, 4, 3, dtype=torch.float64),
+    "D_mul>K": DOConv2d(3, 4, 3, dtype=torch.float64, D_mul=11),
+    "depthwise": DOConv2d(3, 3, 3, dtype=torch.float64, groups=3),
     "feature": DOConv2d(3, 4, 3, dtype=torch.float64, composition="feature"),
     "transposed": DOConvTranspose2d(3, 4, 3, dtype=torch.float64),
 }
@@ -157,3 +159,16 @@ def test_gradients_per_sample_by_vmap_are_those_of_a_loop(D_mul: int | None) -> 
         loss(dict(model.named_parameters()), sample).backward()
         for name, parameter in model.named_parameters():
             torch.testing.assert_close(together[name][i], parameter.grad, msg=name)
+
+
+@pytest.mark.parametrize("layer", FORWARD.values(), ids=FORWARD.keys())
+def test_many_gradients_at_once(layer: nn.Module) -> None:
+    output = train(layer)(images(dtype=torch.float64))
+    directions = torch.randn(3, *output.shape, dtype=torch.float64)
+    parameters = list(layer.parameters())
+    together = torch.autograd.grad(
+        output, parameters, directions, is_grads_batched=True, retain_graph=True
+    )
+    for i, direction in enumerate(directions):
+        alone = torch.autograd.grad(output, parameters, direction, retain_graph=True)
+        torch.testing.assert_close([gradient[i] for gradient in together], list(alone))

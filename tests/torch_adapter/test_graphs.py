@@ -10,6 +10,7 @@ import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
+from torch.func import functional_call, grad, jvp, vmap
 
 from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, train, trained_network
@@ -27,6 +28,9 @@ LAYERS = {
     "free-columns": lambda: DOConv2d(4, 6, 3, D_mul=20, bias=False),
     "reflect": lambda: DOConv2d(4, 6, 3, padding=1, padding_mode="reflect"),
     "pointwise": lambda: DOConv2d(4, 6, 1),
+    "one-input-channel": lambda: DOConv2d(1, 6, 3),
+    "depthwise": lambda: DOConv2d(4, 4, 3, groups=4),
+    "many-kernel-elements": lambda: DOConv2d(4, 6, 6),
     "feature": lambda: DOConv2d(4, 6, 3, composition="feature", D_mul=20),
     "transposed": lambda: DOConvTranspose2d(4, 6, 3, stride=2, groups=2),
     "transposed-feature": lambda: DOConvTranspose2d(4, 6, 3, composition="feature"),
@@ -36,7 +40,7 @@ every_layer = pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS.keys(
 
 def trained(build: Any) -> tuple[Any, Tensor]:
     layer = train(build())
-    return layer, torch.randn(2, 4, *(7,) * (layer.weight.ndim - 2))
+    return layer, torch.randn(2, layer.in_channels, *(7,) * (layer.weight.ndim - 2))
 
 
 def gradients(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
@@ -64,6 +68,29 @@ def test_compile_in_one_graph_under_autocast() -> None:
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
     with torch.autocast("cpu", torch.bfloat16):
         assert torch.equal(compiled(x), layer(x))
+
+
+@pytest.mark.parametrize("name", ["conv", "grouped", "depthwise"])
+def test_compiled_transforms_differentiate_D_too(name: str) -> None:
+    layer, x = trained(LAYERS[name])
+    parameters = {name: p.detach() for name, p in layer.named_parameters()}
+    directions = {name: torch.randn_like(p) for name, p in parameters.items()}
+
+    def output(parameters: dict[str, Tensor]) -> Tensor:
+        return functional_call(layer, parameters, (x,))
+
+    def loss(parameters: dict[str, Tensor], sample: Tensor) -> Tensor:
+        return functional_call(layer, parameters, (sample[None],)).square().sum()
+
+    def forward_mode() -> Tensor:
+        return jvp(output, (parameters,), (directions,))[1]
+
+    def per_sample() -> dict[str, Tensor]:
+        return vmap(grad(loss), (None, 0))(parameters, x)
+
+    for function in (forward_mode, per_sample):
+        compiled = torch.compile(function, backend="aot_eager")
+        torch.testing.assert_close(compiled(), function())
 
 
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
@@ -105,7 +132,7 @@ def test_export(build: Any) -> None:
 @every_layer
 def test_symbolic_trace(build: Any) -> None:
     layer, x = trained(build)  # within a model, where output_size is what it is by default
-    assert torch.equal(torch.fx.symbolic_trace(nn.Sequential(layer))(x), layer(x))
+    torch.testing.assert_close(torch.fx.symbolic_trace(nn.Sequential(layer))(x), layer(x))
 
 
 SCRIPTED = ("conv", "grouped", "free-columns", "reflect", "pointwise")
@@ -129,7 +156,7 @@ def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
 @every_layer
 def test_trace(build: Any) -> None:
     layer, x = trained(build)
-    assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
+    torch.testing.assert_close(torch.jit.trace(layer, x)(x), layer(x))
 
 
 # The exporter of torch 2.13 trips over deprecations of its own.

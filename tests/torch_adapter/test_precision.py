@@ -127,6 +127,19 @@ LAYOUTS = {"contiguous": torch.contiguous_format, "channels_last": torch.channel
 HOSTS = {"conv": DOConv2d, "transposed": DOConvTranspose2d}
 
 
+@pytest.mark.parametrize("groups", [1, 4], ids=["conv", "depthwise"])
+def test_backward_within_autocast_keeps_the_parameters_precision(groups: int) -> None:
+    """Torch advises against it, and many loops do it; elsewhere D's product is rounded then."""
+    layer = train(DOConv2d(4, 4, 3, groups=groups))
+    kernel = layer.composed_kernel()
+    direction = torch.randn_like(kernel)
+    factors = (layer.weight, layer.D)
+    outside = torch.autograd.grad(kernel, factors, direction, retain_graph=True)
+    with torch.autocast("cpu", torch.bfloat16):
+        within = torch.autograd.grad(kernel, factors, direction)
+    assert all(torch.equal(a, b) for a, b in zip(outside, within, strict=True))
+
+
 @pytest.mark.parametrize("of_input", LAYOUTS.values(), ids=[f"x-{name}" for name in LAYOUTS])
 @pytest.mark.parametrize("of_weight", LAYOUTS.values(), ids=[f"w-{name}" for name in LAYOUTS])
 @pytest.mark.parametrize("more", [{}, {"groups": 4}, {"D_mul": 14}], ids=str)
