@@ -37,7 +37,7 @@ def compose(spec: DOConvSpec, layout: str, kernel: Any, W_extra: Any, D: Any) ->
     W = columns_first(spec, kernel, W_extra)
     shape = tuple(kernel.shape)
     K = spec.K
-    plain = W[:K]
+    plain = W[:K] if spec.S > K else W  # TensorFlow copies even all of it, forward and backward
     for start in range(K, spec.S - spec.free_columns, K):  # the further copies of the identity
         plain = plain + W[start : start + K]
     # One product per input channel, with the output channel innermost: in whole steps of single
