@@ -34,18 +34,15 @@ def compose(spec: DOConvSpec, layout: str, kernel: Any, W_extra: Any, D: Any) ->
 
     Numerics: residual form, in the arrays' precision; the identity is never multiplied.
     """
-    W = columns_first(spec, kernel, W_extra)
-    shape = tuple(kernel.shape)
-    K = spec.K
-    plain = W[:K]
+    # One product per input channel, with the output channel innermost; the identity's part joins it
+    # there, while both are in the cache, so that one transpose brings both back. Not by ops.matmul,
+    # which in float64 on torch computes in float32 (Keras 3.15).
+    D, K = ops.convert_to_tensor(D), spec.K
+    W = _channel_first(spec, layout, columns_first(spec, kernel, W_extra))
+    plain = W[:, :K] if spec.S > K else W  # TensorFlow copies a slice, even of all
     for start in range(K, spec.S - spec.free_columns, K):  # the further copies of the identity
-        plain = plain + W[start : start + K]
-    # One product per input channel, with the output channel innermost: in whole steps of single
-    # layers as fast as einsum in a graph, a little faster under XLA, and far ahead of a sum of
-    # elementwise products (TensorFlow 2.21, CPU). Not by ops.matmul, which in float64 on torch
-    # computes in float32 (Keras 3.15).
-    product = ops.convert_to_tensor(D) @ _channel_first(spec, layout, W)
-    return ops.reshape(plain + _channel_last(spec, layout, product), shape)
+        plain = plain + W[:, start : start + K]
+    return ops.reshape(_channel_last(spec, layout, plain + D @ W), tuple(kernel.shape))
 
 
 def columns_first(spec: DOConvSpec, kernel: Any, W_extra: Any) -> Tensor:
@@ -60,9 +57,8 @@ def whole_D(spec: DOConvSpec, D: Any) -> Tensor:
 
 
 def depthwise_kernel(spec: DOConvSpec, D: Any) -> Tensor:
-    """The first kernel of feature composition: (*k, 1, I*S), a convolution with I groups."""
-    kernel = ops.transpose(whole_D(spec, D), (1, 0, 2))
-    return ops.reshape(kernel, (*spec.kernel_size, 1, spec.in_channels * spec.S))
+    """The first kernel of feature composition: (*k, I, S), of a depthwise convolution."""
+    return ops.reshape(ops.transpose(whole_D(spec, D), (1, 0, 2)), (*spec.kernel_size, -1, spec.S))
 
 
 def transposed_depthwise_kernel(spec: DOConvSpec, D: Any) -> Tensor:

@@ -160,21 +160,16 @@ KERAS = _of(
         "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
     }),
     (GROUPS, _star("keras", "grouped"), {
-        "ops.convert_to_tensor(D) @":
-        "ops.tile(ops.convert_to_tensor(D)[: spec.in_channels // spec.groups],"
-        " (spec.groups, 1, 1)) @",
+        "D @ W": "ops.tile(D[: spec.in_channels // spec.groups], (spec.groups, 1, 1)) @ W",
     }),
-    (IDENTITY, _star("keras", "conv"), {"plain + _channel_last(": "_channel_last("}),
-    (TURNED, _star("keras", "conv"), {
-        "ops.convert_to_tensor(D) @":
-        "ops.transpose(ops.convert_to_tensor(D), (0, 2, 1)) @",
-    }),
-    (RESIDUAL, _star("keras", "conv"), {"plain + _channel_last(spec, layout, product)": "plain"}),
+    (IDENTITY, _star("keras", "conv"), {"plain + D @ W": "D @ W"}),
+    (TURNED, _star("keras", "conv"), {"D @ W": "ops.transpose(D, (0, 2, 1)) @ W"}),
+    (RESIDUAL, _star("keras", "conv"), {"plain + D @ W": "plain"}),
     (COPIES, _star("keras", "copies"), {"range(K, spec.S - spec.free_columns, K)": "range(0)"}),
 ) + _of(
     "keras",
     "doconv_tf/base.py",
-    (STRIDE, _star("keras", "stride", "feature"), {"strides=list(self.strides)": "strides=1"}),
+    (STRIDE, _star("keras", "stride", "feature"), {"strides=self.strides": "strides=1"}),
 ) + _of(
     "keras",
     "doconv_tf/arrays.py",

@@ -78,6 +78,7 @@ GEOMETRIES = {
     "valid": {"padding": "valid"},
     "same": {"padding": "same"},
     "same-strides": {"padding": "same", "strides": 2},
+    "different-strides": {"padding": "same", "strides": (1, 2)},
     "same-dilation": {"padding": "same", "dilation_rate": 2},
     "groups": {"groups": 2, "padding": "same"},
     "depthwise-by-groups": {"groups": 4, "filters": 8},
@@ -89,6 +90,8 @@ GEOMETRIES = {
 
 
 def takes(name: str, geometry: dict[str, Any]) -> bool:
+    if isinstance(geometry.get("strides"), tuple):
+        return name in ("Conv2D", "Conv2DTranspose")
     if "groups" in geometry:
         return name in ("Conv1D", "Conv2D", "Conv3D")
     if geometry.get("padding") == "causal":
