@@ -175,6 +175,13 @@ def optimizer_is_built(model: str) -> str:
     )
 
 
+def holder_is_fitted(model: str) -> str:
+    return (
+        f"The model {model!r} holds layers that were changed in place, and its optimizer, built "
+        "before, does not know their new variables: compile() it anew before its next fit()."
+    )
+
+
 def cannot_copy(kind: str, fault: str) -> str:
     return error(
         "the model must be one that Keras can clone",

@@ -40,7 +40,7 @@ from doconv_gluon.eligibility import (
     with_shared_weight,
 )
 from doconv_gluon.initialization import new_parameters
-from doconv_gluon.trainer import New, add_parameters, warn_if_not_trained
+from doconv_gluon.trainer import New, add_parameters, retire, warn_if_not_trained
 
 logger = logging.getLogger("doconv")
 
@@ -145,7 +145,9 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Args:
         model: any Block; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
-            is cleared); otherwise a deep copy that shares nothing with it.
+            is cleared); a Trainer goes on with it (one that updates on a kvstore with a new
+            optimizer state, as after every ``set_data``). Otherwise a deep copy that shares
+            nothing with it.
 
     Returns:
         The plain model. Folding it again changes nothing.
@@ -184,6 +186,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         layer = blocks[name]
         write_W(layer, layer.spec, kernel)
         layer.weight.zero_grad()
+        retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
         layer.restore_()
     clear_cached_graphs(model)
     logger.info("fold: %d convolutions folded", len(layers))

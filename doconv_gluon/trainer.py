@@ -26,12 +26,34 @@ def add_parameters(trainer: Any, converted: Iterable[New]) -> None:
             if id(parameter) in known:  # layers that share a weight share its D
                 continue
             known.add(id(parameter))
+            _make_way(trainer, parameter.name)
             index = len(trainer._params)
             trainer._params.append(parameter)
             trainer._param2idx[parameter.name] = index
             trainer._params_to_init.append(parameter)
             trainer._optimizer.param_dict[index] = parameter
             parameter._set_trainer(trainer)
+
+
+def _make_way(trainer: Any, name: str) -> None:
+    """Rename what folding has left in a Trainer; by its name the Trainer finds a parameter."""
+    index = trainer._param2idx.get(name)
+    if index is not None:
+        retired = trainer._params[index]
+        retired.name = f"{name}_{index}_folded"
+        trainer._param2idx[retired.name] = index
+
+
+def retire(parameters: Iterable[Any]) -> None:
+    """Let a Trainer pass over parameters that folding takes away, which it has no way to drop.
+
+    With zeros in them, a graph that was traced before (an outer block's) computes the plain
+    layer.
+    """
+    for parameter in parameters:
+        for data in parameter.list_data():
+            data[:] = 0
+        parameter.grad_req = "null"
 
 
 def warn_if_not_trained(converted: Iterable[New]) -> None:

@@ -9,6 +9,7 @@ from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
+from keras import ops
 
 from doconv_core import messages
 from doconv_tf.arrays import folded_kernel
@@ -23,7 +24,7 @@ from doconv_tf.eligibility import (
 )
 from doconv_tf.layers import LAYERS
 from doconv_tf.swapping import over_parameterize, restore_class
-from doconv_tf.traversal import check_keras, everything, named_layers
+from doconv_tf.traversal import check_keras, everything, holders, named_layers
 
 logger = logging.getLogger("doconv")
 
@@ -52,8 +53,9 @@ def convert(
             model, or a subclassed one that is rebuilt from its config.
 
     Returns:
-        The converted model. Compile it before ``fit``; a ``tf.function`` of your own that has
-        called it before still computes the plain model.
+        The converted model. Compile it before ``fit``, and anew whatever model holds it and was
+        fitted before: of that one convert warns, and Keras refuses to go on. A ``tf.function`` of
+        your own that has called it before still computes the plain model.
 
     Raises:
         ValueError: D_mul is too small for a layer, a layer is not built, the root is a
@@ -90,7 +92,10 @@ def convert(
     if chosen:
         _check_optimizers(model)
         over_parameterize(chosen, D_mul)
-        forget_traces(model)
+        changed = holders(model) if inplace else everything(model)
+        forget_traces(changed)
+        new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
+        warn_if_not_trained(changed, new)
     logger.info(
         "convert: %d of %d convolutions over-parameterized%s",
         len(chosen),
@@ -110,7 +115,10 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Args:
         model: a built model or layer; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its kernel variable; a
-            compiled model stays compiled. Otherwise a copy, not compiled; see :func:`convert`.
+            compiled model stays compiled, and so do the models that hold it (on JAX, Keras wants
+            them compiled anew before a further ``fit``). A ``tf.function`` of your own that has
+            called it before still predicts the same, but must not train it further. Otherwise a
+            copy, not compiled; see :func:`convert`.
 
     Returns:
         The plain model. Folding it again changes nothing.
@@ -142,10 +150,13 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     kernels = [folded_kernel(name, layer) for name, layer in layers]
     for (_, layer), kernel in zip(layers, kernels, strict=True):
         W = layer._kernel
+        for dropped in (layer.D, layer.W_extra):
+            if dropped is not None:  # whoever still composes with it composes this kernel
+                dropped.assign(ops.zeros(dropped.shape, dropped.dtype))
         restore_class(layer)
         W.assign(kernel)
     if layers:
-        forget_traces(model)
+        forget_traces(holders(model) if inplace else everything(model))
     logger.info("fold: %d convolutions folded", len(layers))
     return model
 
@@ -176,9 +187,20 @@ def _over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
     return [each for each in named_layers(model).items() if is_over_parameterized(each[1])]
 
 
-def forget_traces(model: keras.layers.Layer) -> None:
-    """Drop what was compiled or listed from the layers as they were before."""
-    for layer in everything(model):
+def warn_if_not_trained(layers: list[keras.layers.Layer], new: list[Any]) -> None:
+    """Warn of the models whose optimizer does not know new variables that they train."""
+    new_ids = {id(variable) for variable in new}
+    for layer in layers:
+        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+        if optimizer is None or not optimizer.built:
+            continue
+        if not new_ids.isdisjoint(map(id, layer.trainable_variables)):
+            warnings.warn(messages.holder_is_fitted(layer.name), UserWarning, stacklevel=3)
+
+
+def forget_traces(layers: list[keras.layers.Layer]) -> None:
+    """Drop what was compiled or listed from layers as they were before."""
+    for layer in layers:
         if isinstance(layer, keras.Model):
             layer.train_function = layer.test_function = layer.predict_function = None
         if hasattr(layer, "_torch_params"):  # on the torch backend, what `parameters()` lists

@@ -11,10 +11,10 @@ from doconv_core import family_messages, messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_tf.base import DOConvBase
-from doconv_tf.conversion import Where, forget_traces
+from doconv_tf.conversion import Where, forget_traces, warn_if_not_trained
 from doconv_tf.copying import copy
 from doconv_tf.eligibility import HOSTS, Convolution, convolutions
-from doconv_tf.traversal import check_keras, everything
+from doconv_tf.traversal import check_keras, everything, holders
 from doconv_tf.xsepconv import XSepConv2D
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
@@ -48,7 +48,8 @@ def convert_depthwise(
         D_mul: as of :class:`XSepConv2D`.
 
     Returns:
-        The model with its depthwise convolutions replaced. Compile it before ``fit``.
+        The model with its depthwise convolutions replaced. Compile it before ``fit``, and anew
+        whatever model holds it and was fitted before.
 
     Raises:
         ValueError: D_mul is too small, a layer is not built, the model cannot be copied, or (in
@@ -76,7 +77,9 @@ def convert_depthwise(
     for each, layer in zip(replaced, new, strict=True):
         _become(each.layer, layer)
     if replaced:
-        forget_traces(model)
+        changed = holders(model) if inplace else everything(model)
+        forget_traces(changed)
+        warn_if_not_trained(changed, [v for each in replaced for v in each.layer.variables])
     report(replaced, reasons, already)
     return model
 

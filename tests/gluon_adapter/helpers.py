@@ -105,9 +105,9 @@ def step(net: Any, trainer: Any, x: Any) -> None:
     trainer.step(1)
 
 
-def sgd(net: Any, momentum: float = 0.0) -> Any:
+def sgd(net: Any, momentum: float = 0.0, **more: Any) -> Any:
     options = {"learning_rate": 1e-3, "momentum": momentum}
-    return mx.gluon.Trainer(net.collect_params(), "sgd", options)
+    return mx.gluon.Trainer(net.collect_params(), "sgd", options, **more)
 
 
 def in_child(code: str) -> str:

@@ -3,13 +3,23 @@
 from __future__ import annotations
 
 import warnings
+from pathlib import Path
 
 import numpy as np
 import pytest
 
-from doconv_gluon import convert
+from doconv_gluon import convert, fold
 from doconv_gluon._compat import mx
-from tests.gluon_adapter.helpers import images, layers_of, network, sgd, shared_pair, step
+from tests.gluon_adapter.helpers import (
+    disturb,
+    images,
+    layers_of,
+    network,
+    nn,
+    sgd,
+    shared_pair,
+    step,
+)
 
 OPTIMIZERS = {
     "sgd": {"learning_rate": 1e-2},
@@ -23,10 +33,13 @@ def trainer_of(net, name: str, **options):
     return mx.gluon.Trainer(net.collect_params(), kind, OPTIMIZERS[name], **options)
 
 
-@pytest.mark.parametrize(
+DEVICES = pytest.mark.parametrize(
     ("devices", "update_on_kvstore"),
     [(1, None), (1, False), (2, None), (2, True), (2, False)],  # one device has no kvstore
 )
+
+
+@DEVICES
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_is_given_D_and_goes_on(name: str, devices: int, update_on_kvstore: bool | None) -> None:
     """As a Trainer built on the converted network from the start, to the bit."""
@@ -42,14 +55,107 @@ def test_it_is_given_D_and_goes_on(name: str, devices: int, update_on_kvstore: b
         trainer = trainer_of(net, name, update_on_kvstore=update_on_kvstore)
         if late:
             convert(net, inplace=True, trainer=trainer)
-        for _ in range(3):
-            with mx.autograd.record():
-                losses = [(net(batch) ** 2).sum() for batch in batches]
-            mx.autograd.backward(losses)
-            trainer.step(1)
-        results.append([p.data(contexts[-1]).asnumpy() for p in net.collect_params().values()])
+        results.append(train(net, trainer, batches))
     for early, late in zip(*results, strict=True):
         np.testing.assert_array_equal(early, late)
+
+
+def train(net, trainer, batches, steps: int = 3) -> list[np.ndarray]:
+    """The parameters, as the last device has them."""
+    for _ in range(steps):
+        with mx.autograd.record():
+            losses = [(net(batch) ** 2).sum() for batch in batches]
+        mx.autograd.backward(losses)
+        trainer.step(1)
+    return [p.data(batches[-1].context).asnumpy() for p in net.collect_params().values()]
+
+
+# MXNet 1.9.1 opens the file in KVStore.load_optimizer_states and does not close it.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@DEVICES
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_after_folding_in_place_it_goes_on_as_with_a_plain_network(
+    name: str, devices: int, update_on_kvstore: bool | None, tmp_path: Path
+) -> None:
+    """With the plain network's arrays and the same state of the optimizer, to the bit."""
+    contexts, states = [mx.cpu(i) for i in range(devices)], str(tmp_path / "states")
+    batches = [images().as_in_context(ctx) for ctx in contexts]
+    net, plain = network(initialized=False), network(initialized=False)
+    for each in (net, plain):
+        each.initialize(mx.init.Xavier(), ctx=contexts)
+    trainer = trainer_of(net, name, update_on_kvstore=update_on_kvstore)
+    convert(net, inplace=True, trainer=trainer)
+    train(net, trainer, batches)
+    fold(net, inplace=True)
+    for ours, theirs in zip(
+        plain.collect_params().values(), net.collect_params().values(), strict=True
+    ):
+        ours.set_data(theirs.data(contexts[0]))
+    trainer.save_states(states)
+    other = trainer_of(plain, name, update_on_kvstore=update_on_kvstore)
+    other.load_states(states)
+    for ours, theirs in zip(
+        train(net, trainer, batches), train(plain, other, batches), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+@pytest.mark.parametrize("D_mul", [None, 12], ids=["D_mul=K", "D_mul=12"])
+def test_one_built_on_the_converted_network_goes_on_after_folding(D_mul: int | None) -> None:
+    net, x = convert(network(), D_mul=D_mul), images()
+    trainer = sgd(net, momentum=0.9)
+    train(net, trainer, [x])
+    index = trainer._param2idx[net[0].weight.name]
+    momentum = trainer._updaters[0].states[index].asnumpy().copy()
+    fold(net, inplace=True)
+    np.testing.assert_array_equal(trainer._updaters[0].states[index].asnumpy(), momentum)
+    before = net[0].weight.data().asnumpy()
+    train(net, trainer, [x], steps=1)
+    moved = 0.9 * momentum - 1e-3 * net[0].weight.grad().asnumpy()
+    np.testing.assert_allclose(net[0].weight.data().asnumpy(), before + moved, rtol=1e-5, atol=1e-7)
+
+
+@pytest.mark.parametrize("D_mul", [9, 12], ids=["same-size", "another-size"])
+@DEVICES
+def test_after_folding_it_can_be_given_a_new_D(
+    devices: int, update_on_kvstore: bool | None, D_mul: int
+) -> None:
+    contexts = [mx.cpu(i) for i in range(devices)]
+    batches = [images().as_in_context(ctx) for ctx in contexts]
+    net = network(initialized=False)
+    net.initialize(mx.init.Xavier(), ctx=contexts)
+    trainer = sgd(net, update_on_kvstore=update_on_kvstore)
+    for columns in (9, D_mul):
+        convert(net, D_mul=columns, inplace=True, trainer=trainer)
+        trained = train(net, trainer, batches)
+        assert all(layer.D.data(contexts[0]).asnumpy().any() for layer in layers_of(net).values())
+        # On several devices this lets the Trainer look for its parameters anew.
+        net[6].bias.set_data(net[6].bias.data(contexts[0]))
+        for ours, theirs in zip(train(net, trainer, batches, 0), trained, strict=True):
+            np.testing.assert_array_equal(ours, theirs)
+        D = net[0].D.data(contexts[0]).asnumpy()
+        train(net, trainer, batches, 1)
+        assert abs(net[0].D.data(contexts[0]).asnumpy() - D).max() < abs(D).max()
+        fold(net, inplace=True)
+
+
+def test_a_graph_around_a_folded_block_computes_and_trains_the_plain_one() -> None:
+    """It was traced before, with D in it, and is not in fold's reach."""
+    net, x = disturb(convert(network(), D_mul=12)), images()
+    outer = nn.HybridSequential()
+    outer.add(net, nn.Dense(2, in_units=5))
+    outer[1].initialize()
+    outer.hybridize()
+    trainer = sgd(outer)
+    train(outer, trainer, [x])
+    expected = outer(x).asnumpy()
+    fold(net, inplace=True)
+    np.testing.assert_allclose(outer(x).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    train(outer, trainer, [x])
+    expected = outer(x).asnumpy()
+    outer._clear_cached_op()
+    np.testing.assert_allclose(outer(x).asnumpy(), expected, rtol=1e-5, atol=1e-6)
 
 
 def test_in_the_middle_of_training_the_momentum_stays() -> None:
