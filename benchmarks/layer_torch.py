@@ -32,7 +32,7 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     )
 
     def ours(W: Tensor, D: Tensor) -> Tensor:
-        return compose(W, D, None, g, False, [k, k], k * k)
+        return compose(W, D, None, (I, O), g, False, [k, k], k * k)
 
     def feature(x: Tensor, W: Tensor, D: Tensor) -> Tensor:
         return feature_convolution(x, W.flatten(2), D, None, (k, k), g, 1, k // 2, 1)

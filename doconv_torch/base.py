@@ -125,6 +125,7 @@ class DOConvNd(_ConvNd):
             self.weight,
             D,
             self.W_extra,
+            (self.in_channels, self.out_channels),
             self.groups,
             self.transposed,
             self.kernel_size,  # type: ignore[arg-type]

@@ -29,6 +29,7 @@ def compose(
     weight: Tensor,
     D: Tensor,
     W_extra: Tensor | None,
+    channels: tuple[int, int],
     groups: int,
     transposed: bool,
     kernel_size: list[int],
@@ -40,6 +41,7 @@ def compose(
         weight: (O, I/g, *k), or (I, O/g, *k) if transposed.
         D: (I, K, S).
         W_extra: W's columns beyond the kernel's own: weight's channel axes, then S - K; or None.
+        channels: I and O.
         groups: g.
         transposed: which of the two layouts ``weight`` has.
         kernel_size: one integer per spatial dimension.
@@ -59,7 +61,7 @@ def compose(
             K *= size
         for start in range(K, D_mul - K + 1, K):  # the further copies of the identity
             kernel = kernel + W[:, :, start : start + K]
-    if _is_depthwise(weight, groups):
+    if channels[0] == groups and channels[1] == groups:  # depthwise, an output to each input
         product = (D * W).sum(2).unsqueeze(1)  # twice as fast as products of one column each
     elif transposed:
         product = torch.einsum("iks,ios->iok", D, W)
@@ -97,8 +99,8 @@ def _pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Te
 
 
 def _compose(weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
-    sizes = list(spec.kernel_size)
-    return compose(weight, D, None, spec.groups, spec.transposed, sizes, spec.S)
+    channels, sizes = (spec.in_channels, spec.out_channels), list(spec.kernel_size)
+    return compose(weight, D, None, channels, spec.groups, spec.transposed, sizes, spec.S)
 
 
 def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: bool) -> bool:
@@ -111,13 +113,6 @@ def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: b
         and weight.device.type == "cpu"
         and not (torch.jit.is_tracing() or torch.compiler.is_exporting())
     )
-
-
-def _is_depthwise(weight: Tensor, groups: int) -> bool:
-    """Whether there is one output channel, and one input channel, to a group."""
-    if torch.jit.is_scripting() or torch.jit.is_tracing():
-        return False  # a size would be a tensor
-    return isinstance(weight, Tensor) and list(weight.shape[:2]) == [groups, 1]
 
 
 def _is_flat(array: Tensor) -> bool:

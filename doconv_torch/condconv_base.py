@@ -137,14 +137,16 @@ class CondConvNd(nn.Module):
         if self.D is None:
             return self.weight
         E, D, W_extra = self.num_experts, self.D, self.W_extra
+        I, O = self.in_channels, self.out_channels
         sizes = (False, list(self.kernel_size), D.shape[-1])  # not transposed
         with outside_autocast(D.device.type):
             if self.groups == 1 and W_extra is None:  # which compose has a fast path for
                 experts = zip(self.weight, D, strict=True)
-                return torch.stack([compose(w, d, None, 1, *sizes) for w, d in experts])
+                return torch.stack([compose(w, d, None, (I, O), 1, *sizes) for w, d in experts])
             extra = None if W_extra is None else W_extra.flatten(0, 1)
             stacked = (self.weight.flatten(0, 1), D.flatten(0, 1), extra)
-            return compose(*stacked, E * self.groups, *sizes).unflatten(0, (E, -1))
+            kernels = compose(*stacked, (E * I, E * O), E * self.groups, *sizes)
+            return kernels.unflatten(0, (E, -1))
 
     def forward(self, input: Tensor, alpha: Tensor | None = None) -> Tensor:
         batched = input.ndim > len(self.kernel_size) + 1

@@ -52,6 +52,7 @@ class OverParameterization(nn.Module):
                 weight,
                 D,
                 self.W_extra,
+                (spec.in_channels, spec.out_channels),
                 spec.groups,
                 spec.transposed,
                 list(spec.kernel_size),
