@@ -238,7 +238,7 @@ NOTHING_AT_OPTIMIZER = (
 
 def already_at_optimizer(layer: str) -> str:
     return error(
-        "a weight must be over-parameterized once",
+        "a weight must be over-parameterized once at an optimizer",
         {"layer": layer},
         "Another OptimizerDOConv has it already: remove() that one first.",
     )

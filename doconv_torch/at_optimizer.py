@@ -89,8 +89,8 @@ class OptimizerDOConv:
 
     Raises:
         TypeError: ``model`` is not a module, or ``optimizer`` not an optimizer.
-        ValueError: no convolution could be over-parameterized, or one already is by another
-            OptimizerDOConv, or the optimizer has dealt its parameters out to processes.
+        ValueError: no convolution could be over-parameterized, or one already is at
+            this optimizer, or the optimizer has dealt its parameters out to processes.
 
     Note:
         Gradient clipping before ``step()`` sees the kernel's gradient, not W's and D's; and after
@@ -129,7 +129,7 @@ class OptimizerDOConv:
         if not self._layers:
             raise ValueError(messages.NOTHING_AT_OPTIMIZER)
         weights = {id(each.weight) for each in self._layers.values()}
-        for other in _active:
+        for other in (each for each in _active if each._optimizer is optimizer):
             for name, each in other._layers.items():
                 if id(each.weight) in weights:
                     raise ValueError(messages.already_at_optimizer(name))

@@ -5,7 +5,7 @@ from __future__ import annotations
 import sys
 import warnings
 import weakref
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from functools import cache
 from typing import Any
 
@@ -37,7 +37,7 @@ def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
             group_of[id(parameter)] = group
 
 
-def remove_parameters(optimizer: Optimizer, parameters: Iterable[nn.Parameter]) -> None:
+def remove_parameters(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> None:
     """Take parameters out of an optimizer, with what it remembers of them."""
     unwanted = {id(p) for p in parameters}
     for group in optimizer.param_groups:

@@ -177,6 +177,18 @@ def test_removed_and_made_again() -> None:
     assert not torch.equal(model[0].weight, before[0].weight)
 
 
+def test_training_goes_on_with_another_optimizer() -> None:
+    """The first one is still there, as in a notebook whose cell runs again."""
+    model, first, _ = started()
+    train(model, first, range(2))
+    other = copy.deepcopy(model)
+    for net in (model, other):
+        optimizer = torch_sgd(net.parameters(), 0.05)
+        OptimizerDOConv(net, optimizer)
+        train(net, optimizer, range(2, 5))
+    assert_same(model, other, 0)
+
+
 def test_names_of_parameters_leave_with_them() -> None:
     model = network()
     optimizer = torch_sgd(model.named_parameters(), 0.1)
@@ -191,7 +203,7 @@ def test_errors_change_nothing() -> None:
     model, optimizer, over = started()
     train(model, optimizer, range(2))
     before, groups = copy.deepcopy(model), len(optimizer.param_groups[0]["params"])
-    with pytest.raises(ValueError, match=r"over-parameterized once\. Received: layer='0'"):
+    with pytest.raises(ValueError, match=r"once at an optimizer\. Received: layer='0'"):
         OptimizerDOConv(model, optimizer)
     assert len(optimizer.param_groups[0]["params"]) == groups
     with pytest.raises(ValueError, match="it must hold their weights"):
