@@ -46,11 +46,13 @@ def compose_kernel(
         True
     """
     _check(spec, W, D)
-    kernel = np.array(_identity_part(spec, W))
+    one = spec.stacked
+    W = W.reshape(one.W_shape)
+    kernel = np.array(_identity_part(one, W))
     if D is not None and spec.has_D:
-        grouped = np.einsum("gocs,gcks->gock", _grouped_W(spec, W), _grouped_D(spec, D))
-        kernel = kernel + grouped.reshape(spec.kernel_shape)
-    return kernel
+        grouped = np.einsum("gocs,gcks->gock", _grouped_W(one, W), _grouped_D(one, D))
+        kernel = kernel + grouped.reshape(one.kernel_shape)
+    return kernel.reshape(spec.kernel_shape)
 
 
 def compose_kernel_gradients(

@@ -23,11 +23,9 @@ from dataclasses import dataclass
 from typing import Any
 
 import numpy as np
-from numpy.typing import DTypeLike, NDArray
+from numpy.typing import NDArray
 
 from doconv_core import family_messages, messages
-from doconv_core.composition import compose_kernel, fold_kernel
-from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.spec import DOConvSpec, positive_integer
 
 EVALUATIONS = ("auto", "kernels", "outputs")
@@ -80,6 +78,11 @@ class CondConvSpec:
             object.__setattr__(self, name, getattr(expert, name))
         has_D = expert.has_D and self.D_mul is not None
         object.__setattr__(self, "D_mul", expert.S if has_D else None)
+
+    @property
+    def leading(self) -> tuple[int, ...]:
+        """The axis of experts in front of every array."""
+        return (self.num_experts,)
 
     @property
     def expert(self) -> DOConvSpec:
@@ -204,48 +207,3 @@ def mix_gradients(
     """Pull a gradient with respect to the mixtures (N, ...) back to the experts and alpha."""
     axes = tuple(range(1, experts.ndim))
     return np.tensordot(alpha.T, grad, axes=1), np.tensordot(grad, experts, axes=(axes, axes))
-
-
-# --- all experts at once -----------------------------------------------------------------
-
-
-def compose_experts(
-    spec: CondConvSpec, W: NDArray[Any], D: NDArray[Any] | None = None
-) -> NDArray[Any]:
-    """The experts' kernels (E, O, I/g, K); see :func:`doconv_core.compose_kernel`."""
-    return compose_kernel(spec.stacked, *_stack(spec, W, D)).reshape(spec.kernel_shape)
-
-
-def fold_experts(
-    spec: CondConvSpec,
-    W: NDArray[Any],
-    D: NDArray[Any] | None,
-    dtype: DTypeLike | None = None,
-    layer: str = "",
-) -> NDArray[Any]:
-    """The experts' kernels (E, O, I/g, K), by float64; see :func:`doconv_core.fold_kernel`."""
-    kernel = fold_kernel(spec.stacked, *_stack(spec, W, D), dtype, layer)
-    return kernel.reshape(spec.kernel_shape)
-
-
-def _stack(
-    spec: CondConvSpec, W: NDArray[Any], D: NDArray[Any] | None
-) -> tuple[NDArray[Any], NDArray[Any] | None]:
-    for name, array, shape in (("W", W, spec.W_shape), ("D", D, spec.D_shape)):
-        if array is not None and array.shape != shape:
-            raise ValueError(messages.bad_shape(name, array.shape, shape))
-    stacked = spec.stacked
-    return W.reshape(stacked.W_shape), None if D is None else D.reshape(stacked.D_shape)
-
-
-def experts_to_canonical(spec: CondConvSpec, array: NDArray[Any], layout: str) -> NDArray[Any]:
-    """Bring a framework's array, (E, *one expert's), to (E, O, I/g, columns)."""
-    return np.stack([to_canonical(spec.expert, expert, layout) for expert in array])
-
-
-def experts_from_canonical(
-    spec: CondConvSpec, array: NDArray[Any], layout: str, *, spatial: bool = True
-) -> NDArray[Any]:
-    """Inverse of :func:`experts_to_canonical`; see :func:`doconv_core.layout.from_canonical`."""
-    experts = [from_canonical(spec.expert, expert, layout, spatial=spatial) for expert in array]
-    return np.stack(experts)

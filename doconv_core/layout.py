@@ -23,7 +23,12 @@ LAYOUTS = ("OIk", "IOk", "kIO", "kOI", "kIM")
 
 
 def to_canonical(spec: DOConvSpec, array: NDArray[Any], layout: str) -> NDArray[Any]:
-    """Bring an array of a framework to (O, I/g, columns), the spatial axes flattened."""
+    """Bring an array of a framework to (O, I/g, columns), the spatial axes flattened.
+
+    Axes in front, as of experts, stay in front.
+    """
+    if spec.leading:
+        return np.stack([to_canonical(spec.expert, each, layout) for each in array])
     g, O, I = spec.groups, spec.out_channels, spec.in_channels
     if layout.startswith("k"):
         array = array.reshape(-1, *array.shape[-2:]).transpose(1, 2, 0)
@@ -52,6 +57,9 @@ def from_canonical(
         spatial: unflatten the columns to the kernel's spatial axes (columns = K);
             False keeps them one axis, as in W_extra.
     """
+    if spec.leading:
+        each = (from_canonical(spec.expert, one, layout, spatial=spatial) for one in array)
+        return np.stack([*each])
     g, O, I = spec.groups, spec.out_channels, spec.in_channels
     columns = array.shape[-1]
     axes = spec.kernel_size if spatial else (columns,)

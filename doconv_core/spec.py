@@ -92,6 +92,21 @@ class DOConvSpec:
         return self.S % self.K
 
     @property
+    def leading(self) -> tuple[int, ...]:
+        """Axes in front of every array; experts have one."""
+        return ()
+
+    @property
+    def expert(self) -> DOConvSpec:
+        """The sizes of one convolution: this one."""
+        return self
+
+    @property
+    def stacked(self) -> DOConvSpec:
+        """The sizes of all of them as one kernel: this one."""
+        return self
+
+    @property
     def W_shape(self) -> tuple[int, int, int]:
         """Canonical shape of W: (O, I/g, S)."""
         return (self.out_channels, self.in_channels // self.groups, self.S)

@@ -2,11 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
+from collections.abc import Iterable, Sequence
 from dataclasses import asdict, dataclass
+from functools import reduce
+from operator import add
 from typing import Any
 
-from doconv_core.cost import LayerCost
+from doconv_core.condconv import CondConvSpec
+from doconv_core.condconv_cost import condconv_cost
+from doconv_core.cost import LayerCost, layer_cost
+from doconv_core.spec import DOConvSpec
+
+Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
+"""Of one call of a layer: batch size, input size, output size."""
 
 
 @dataclass(frozen=True)
@@ -33,17 +41,53 @@ class SummaryRow:
     reason: str = ""
 
 
-def row_costs(
-    cost: LayerCost | None, *, over_parameterized: bool, composition: str = "kernel"
-) -> dict[str, tuple[int, int, int] | None]:
-    """``parameters`` and ``macs`` of a row, from a layer's cost (None where not known)."""
-    if cost is None:
-        return {"parameters": None, "macs": None}
-    now = getattr(cost, composition) if over_parameterized else cost.plain
-    return {
-        "parameters": (cost.plain.parameters, now.parameters, cost.folded.parameters),
-        "macs": (cost.plain.macs, now.macs, cost.folded.macs),
-    }
+def layer_row(
+    name: str,
+    kind: str,
+    spec: DOConvSpec | CondConvSpec,
+    *,
+    reason: str,
+    bias: bool,
+    routing: bool = False,
+    composition: str = "kernel",
+    calls: Sequence[Sizes] = (),
+    then: DOConvSpec | None = None,
+) -> SummaryRow:
+    """The row of a layer whose sizes are known.
+
+    Args:
+        name: its path.
+        kind: its class.
+        spec: its sizes.
+        reason: why it is plain; "" for an over-parameterized one.
+        bias: whether it has one.
+        routing: whether it has one of its own.
+        composition: how it trains.
+        calls: the sizes of its calls in one forward pass; none if there was no input.
+        then: a plain layer that it ends with, and that the bias belongs to (separable layers).
+    """
+
+    def cost(sizes: Sizes) -> LayerCost:
+        batch, inputs, outputs = sizes
+        if isinstance(spec, CondConvSpec):
+            parts = {"bias": bias, "routing": routing}
+            return condconv_cost(spec, outputs, batch_size=batch, **parts).layer
+        own = bias and then is None
+        whole = layer_cost(spec, outputs, input_size=inputs, batch_size=batch, bias=own)
+        return (
+            whole
+            if then is None
+            else whole + layer_cost(then, outputs, batch_size=batch, bias=bias)
+        )
+
+    def forms(total: LayerCost, figure: str) -> tuple[int, int, int]:
+        trained = total.plain if reason else getattr(total, composition)
+        return tuple(getattr(each, figure) for each in (total.plain, trained, total.folded))  # type: ignore[return-value]
+
+    one = (1,) * len(spec.kernel_size)
+    macs = forms(reduce(add, map(cost, calls)), "macs") if calls else None
+    S = None if reason else spec.S
+    return SummaryRow(name, kind, spec.K, S, forms(cost((1, one, one)), "parameters"), macs, reason)
 
 
 class Summary(tuple[SummaryRow, ...]):

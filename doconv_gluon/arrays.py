@@ -9,7 +9,6 @@ import numpy as np
 from numpy.typing import NDArray
 
 from doconv_core import CondConvSpec, DOConvSpec, messages
-from doconv_core.condconv import experts_from_canonical, experts_to_canonical
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_gluon._compat import mx
 from doconv_gluon.composition import Form
@@ -89,7 +88,7 @@ def has_values(conv: Any) -> bool:
 def read_W(conv: Any, spec: Spec) -> NDArray[Any]:
     """Canonical W: (O, I/g, S), or (E, O, I/g, S) of experts."""
     columns = [
-        _to_canonical(spec, _channels_first(conv, spec, parameter.data().asnumpy()))
+        to_canonical(spec, _channels_first(conv, spec, parameter.data().asnumpy()), _layout(spec))
         for parameter in (conv.weight, getattr(conv, "W_extra", None))
         if parameter is not None
     ]
@@ -104,9 +103,9 @@ def read_D(conv: Any) -> NDArray[Any] | None:
 def write_W(conv: Any, spec: Spec, W: NDArray[Any]) -> None:
     """Write canonical W to ``weight`` and ``W_extra``; K columns of it to ``weight``."""
     K = spec.K
-    write(conv.weight, _to_host(conv, spec, _from_canonical(spec, W[..., :K], spatial=True)))
+    write(conv.weight, _to_host(conv, spec, from_canonical(spec, W[..., :K], _layout(spec))))
     if W.shape[-1] > K:
-        extra = _from_canonical(spec, W[..., K:], spatial=False)
+        extra = from_canonical(spec, W[..., K:], _layout(spec), spatial=False)
         write(conv.W_extra, _to_host(conv, spec, extra))
 
 
@@ -130,20 +129,8 @@ def to_plain_layout(parameter: Any) -> None:
         data[:] = values
 
 
-def _to_canonical(spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
-    if isinstance(spec, CondConvSpec):
-        return experts_to_canonical(spec, array, "OIk")
-    return to_canonical(spec, array, _layout(spec))
-
-
-def _from_canonical(spec: Spec, array: NDArray[Any], *, spatial: bool) -> NDArray[Any]:
-    if isinstance(spec, CondConvSpec):
-        return experts_from_canonical(spec, array, "OIk", spatial=spatial)
-    return from_canonical(spec, array, _layout(spec), spatial=spatial)
-
-
-def _layout(spec: DOConvSpec) -> str:
-    return "IOk" if spec.transposed else "OIk"
+def _layout(spec: Spec) -> str:
+    return "IOk" if spec.expert.transposed else "OIk"
 
 
 def _channels_first(conv: Any, spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
@@ -160,4 +147,4 @@ def _is_channels_last(conv: Any) -> bool:
 
 def _second(spec: Spec) -> int:
     """The second channel axis, channels first."""
-    return 2 if isinstance(spec, CondConvSpec) else 1
+    return 1 + len(spec.leading)

@@ -2,19 +2,22 @@
 
 from __future__ import annotations
 
-import inspect
 from typing import Any, ClassVar
 
 import numpy as np
 
 from doconv_core import DOConvSpec, messages
 from doconv_core.signature import HostSignature
-from doconv_core.spec import positive_integer, validate_composition
+from doconv_core.spec import validate_composition
 from doconv_gluon._compat import mx
-from doconv_gluon.arrays import form_of, spec_of
+from doconv_gluon.arrays import columns_of, form_of, spec_of, to_plain_layout
 from doconv_gluon.composition import Form, compose, depthwise_weight, pointwise_weight
+from doconv_gluon.copying import clear_cached_graphs, copy_model
 from doconv_gluon.deconvolution import deconvolution
-from doconv_gluon.initialization import declarations
+from doconv_gluon.folding import folded_copy
+from doconv_gluon.hosts import HOSTS, given_sizes, why_plain
+from doconv_gluon.initialization import declarations, new_parameters
+from doconv_gluon.kinds import as_classic, as_host
 
 
 class DOConvNd(mx.gluon.HybridBlock):
@@ -25,11 +28,13 @@ class DOConvNd(mx.gluon.HybridBlock):
 
     D_mul: int
     composition: str
+    is_over_parameterized = True
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in vars(cls):
             cls.__signature__ = HostSignature(cls.host, DOConvNd)
+            HOSTS.setdefault(cls.host, cls)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
@@ -148,11 +153,18 @@ class DOConvNd(mx.gluon.HybridBlock):
             TypeError: ``conv`` is of another class.
             ValueError: its state cannot be kept, or D_mul < K.
         """
-        from doconv_gluon.conversion import convert_layer
-
         if type(conv) is not cls.host:
             raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
-        return convert_layer(conv, D_mul)
+        if (reason := why_plain(conv)) not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
+        columns = columns_of(conv, D_mul)
+        layer = copy_model(conv)
+        new = new_parameters(form_of(layer, columns), layer.weight, layer.params.prefix)
+        to_plain_layout(layer.weight)
+        layer.__class__ = cls
+        layer.over_parameterize_(columns, "kernel", new)
+        clear_cached_graphs(layer)
+        return layer
 
     def fold(self) -> Any:
         """The plain layer that computes the same: new, of the host class; this one stays.
@@ -160,38 +172,7 @@ class DOConvNd(mx.gluon.HybridBlock):
         Raises:
             ValueError: an array is not finite, or has no values yet.
         """
-        from doconv_gluon.conversion import fold
-
-        return fold(self)
-
-
-def as_classic(array: Any) -> Any:
-    """An array or symbol as ``mx.nd`` and ``mx.sym`` take it; None stays None."""
-    # After mx.npx.set_np(), arrays and symbols are MXNet's imitation of NumPy's.
-    return None if array is None else array.as_nd_ndarray()
-
-
-def as_host(array: Any) -> Any:
-    """A result in the kind that the user has chosen; the inverse of :func:`as_classic`."""
-    return array.as_np_ndarray() if mx.util.is_np_array() else array
-
-
-def given_sizes(
-    host: type, args: tuple[Any, ...], kwargs: dict[str, Any]
-) -> tuple[int, Any, tuple[Any, ...], int]:
-    """I, O, the kernel size and g that a layer is given; I is 0 where it waits for the input.
-
-    For checks before the host's constructor: it lets groups=0 through, and MXNet then ends the
-    process.
-    """
-    signature = inspect.signature(host)
-    given = signature.bind(*args, **kwargs)
-    given.apply_defaults()
-    arguments, ndim = given.arguments, len(signature.parameters["layout"].default) - 2
-    kernel_size = arguments["kernel_size"]
-    kernel_size = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size,) * ndim
-    groups = positive_integer("groups", arguments["groups"])
-    return arguments["in_channels"], arguments["channels"], kernel_size, groups
+        return folded_copy(self)
 
 
 def _checked_columns(

@@ -15,9 +15,11 @@ from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
 from doconv_gluon._compat import mx
 from doconv_gluon.arrays import experts_spec_of, form_of
-from doconv_gluon.base import as_classic, as_host, given_sizes
 from doconv_gluon.composition import Form, compose, with_shape_of
+from doconv_gluon.folding import folded_copy
+from doconv_gluon.hosts import given_sizes
 from doconv_gluon.initialization import EachExpert, declarations
+from doconv_gluon.kinds import as_classic, as_host
 from doconv_gluon.mixing import Mixture, by_columns, by_kernels, by_outputs
 from doconv_gluon.routing import Routing
 
@@ -100,6 +102,23 @@ class CondConvNd(mx.gluon.HybridBlock):
             if parameter is not None:
                 del self._reg_params[name], self.params._params[parameter.name]
         self.over_parameterize_(None, {})
+
+    @property
+    def is_over_parameterized(self) -> bool:
+        """Whether the experts have D's."""
+        return self.D is not None
+
+    def why_plain(self) -> str:
+        """Why the experts cannot be over-parameterized; "" where they can."""
+        if "host" not in vars(type(self)):
+            return messages.OWN_FORWARD
+        if {"forward", "hybrid_forward"} & vars(self).keys():
+            return messages.INSTANCE_FORWARD
+        if not self._reg_params.keys() <= {"weight", "bias"}:
+            return messages.OTHER_ARRAYS
+        if np.dtype(self.weight.dtype).kind != "f":
+            return messages.NOT_FLOATING
+        return messages.POINTWISE if self.form.K == 1 else ""
 
     @property
     def form(self) -> Form:
@@ -232,6 +251,4 @@ class CondConvNd(mx.gluon.HybridBlock):
         Raises:
             ValueError: an array is not finite, or has no values yet.
         """
-        from doconv_gluon.conversion import fold  # it imports this module
-
-        return fold(self)
+        return folded_copy(self)

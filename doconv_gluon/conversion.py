@@ -8,44 +8,29 @@ Trainer goes on with them.
 from __future__ import annotations
 
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Callable
 from typing import Any, TypeVar
 
-from numpy.typing import NDArray
-
-from doconv_core import fold_kernel, messages
-from doconv_core.condconv import fold_experts
+from doconv_core import messages
+from doconv_core.planning import Candidate, Where, plan
 from doconv_gluon._compat import mx
-from doconv_gluon.arrays import (
-    blocks_once,
-    columns_of,
-    form_of,
-    named_blocks,
-    read_D,
-    read_W,
-    to_plain_layout,
-    write_W,
-)
+from doconv_gluon.arrays import blocks_once, columns_of, form_of, named_blocks, to_plain_layout
 from doconv_gluon.condconv_base import CondConvNd
 from doconv_gluon.copying import clear_cached_graphs, copy_model
 from doconv_gluon.eligibility import (
-    HOSTS,
     in_symbol_block,
     is_candidate,
     is_over_parameterized,
-    why_not_foldable,
     why_plain,
     with_shared_weight,
 )
+from doconv_gluon.folding import fold_, folded_kernel, why_not_foldable
+from doconv_gluon.hosts import HOSTS
 from doconv_gluon.initialization import new_parameters
-from doconv_gluon.trainer import New, add_parameters, retire, warn_if_not_trained
+from doconv_gluon.trainer import New, add_parameters, warn_if_not_trained
 
 logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model")
-Where = Callable[[str, Any], bool]
 
 
 def convert(
@@ -94,46 +79,18 @@ def convert(
     if trainer is not None and not inplace:
         raise ValueError(messages.optimizer_needs_inplace("trainer"))
     # First decide everything, so that an error leaves the model as it was.
-    names: dict[Any, list[str]] = {}
-    reasons: Counter[str] = Counter()
-    for name, block in named_blocks(model):
-        if is_candidate(block):
-            names.setdefault(block, []).append(name)
-    for block in blocks_once(model).values():
-        reasons[messages.IN_SYMBOL_BLOCK] += sum(1 for _ in in_symbol_block(block))
-    already = [conv for conv in names if is_over_parameterized(conv)]
-    picked: dict[Any, str] = {}
-    for conv, paths in names.items():
-        if conv in already:
-            continue
-        reason = why_plain(conv)
-        if conv is model and reason not in ("", messages.POINTWISE):
-            raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
-        if not reason and where and not any(where(path, conv) for path in paths):
-            reason = messages.NOT_SELECTED
-        if reason:
-            reasons[reason] += 1
-        else:
-            picked[conv] = paths[0]
-    torn = with_shared_weight(model, [*picked, *already])
-    chosen = {
-        path: columns_of(conv, D_mul) for conv, path in picked.items() if id(conv) not in torn
-    }
-    reasons[messages.SHARED_WEIGHT] += len(picked) - len(chosen)
+    decided = plan(_candidates(model), where, model)
+    already = [block for block in blocks_once(model).values() if is_over_parameterized(block)]
+    torn = with_shared_weight(model, [*(each.layer for each in decided.chosen), *already])
+    decided = decided.leave(lambda conv: id(conv) in torn, messages.SHARED_WEIGHT)
+    chosen = {each.names[0]: columns_of(each.layer, D_mul) for each in decided.chosen}
     if not inplace:
         model = copy_model(model)
     converted = _over_parameterize(model, chosen)
     if trainer is not None:
         add_parameters(trainer, converted)
     warn_if_not_trained(converted)
-    logger.info(
-        "convert: %d of %d convolutions over-parameterized%s",
-        len(chosen),
-        len(names) + reasons[messages.IN_SYMBOL_BLOCK],
-        "".join(f"; {count} left: {reason}" for reason, count in reasons.items() if count),
-    )
-    if not chosen and not already:
-        warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
+    decided.report("convert", "over-parameterized", messages.NOTHING_CONVERTED)
     return model
 
 
@@ -178,36 +135,31 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         if reason:
             raise ValueError(messages.cannot_fold(name, type(layer).__name__, reason))
     # Compute everything before the model changes. Layers that share their arrays share a kernel.
-    kernels = {name: _folded(name, layer) for name, layer in layers.items()}
+    kernels = {name: folded_kernel(name, layer) for name, layer in layers.items()}
     if not inplace:
         model = copy_model(model)
     blocks = blocks_once(model)
     for name, kernel in kernels.items():
         layer = blocks[name]
-        write_W(layer, layer.spec, kernel)
-        layer.weight.zero_grad()
-        retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
-        layer.restore_()
+        fold_(layer, kernel)
     clear_cached_graphs(model)
     logger.info("fold: %d convolutions folded", len(layers))
     return model
 
 
-def convert_layer(conv: Any, D_mul: int | None) -> Any:
-    """A converted copy of one plain convolution, of a 1x1 one too; see ``from_conv``."""
-    reason = why_plain(conv)
-    if reason and reason != messages.POINTWISE:
-        raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
-    columns = columns_of(conv, D_mul)
-    layer = copy_model(conv)
-    _over_parameterize(layer, {"": columns})
-    return layer
-
-
-def _folded(name: str, layer: Any) -> NDArray[Any]:
-    """The canonical kernel of a layer, or those of its experts."""
-    compose = fold_experts if isinstance(layer, CondConvNd) else fold_kernel
-    return compose(layer.spec, read_W(layer, layer.spec), read_D(layer), layer=name)
+def _candidates(model: Any) -> list[Candidate]:
+    found: dict[Any, Candidate] = {}
+    for name, block in named_blocks(model):
+        if is_candidate(block):
+            done = is_over_parameterized(block)
+            new = Candidate([], block, "" if done else why_plain(block), done)
+            found.setdefault(block, new).names.append(name)
+    fixed = [
+        Candidate([name], node, messages.IN_SYMBOL_BLOCK)
+        for name, block in blocks_once(model).items()
+        for node in in_symbol_block(block)
+    ]
+    return [*fixed, *found.values()]
 
 
 def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:

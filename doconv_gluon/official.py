@@ -11,7 +11,7 @@ from doconv_core import file_messages, messages
 from doconv_core.official_placement import Place, place
 from doconv_gluon.arrays import named_blocks, spec_of, write, write_W
 from doconv_gluon.base import DOConvNd
-from doconv_gluon.eligibility import HOSTS
+from doconv_gluon.hosts import HOSTS
 
 
 def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "gluon") -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from doconv_core.spec import positive_integer
 from doconv_gluon._compat import mx
-from doconv_gluon.base import as_classic, as_host
+from doconv_gluon.kinds import as_classic, as_host
 
 
 class Routing(mx.gluon.HybridBlock):

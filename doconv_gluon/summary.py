@@ -5,18 +5,10 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
-from doconv_core import (
-    CondConvSpec,
-    LayerCost,
-    Summary,
-    SummaryRow,
-    condconv_cost,
-    layer_cost,
-    messages,
-)
-from doconv_core.summary import row_costs
+from doconv_core import Summary, SummaryRow, messages
+from doconv_core.summary import Sizes, layer_row
 from doconv_gluon._compat import mx
-from doconv_gluon.arrays import Spec, blocks_once, spec_of
+from doconv_gluon.arrays import blocks_once, spec_of
 from doconv_gluon.base import DOConvNd
 from doconv_gluon.condconv_base import CondConvNd
 from doconv_gluon.eligibility import (
@@ -25,9 +17,6 @@ from doconv_gluon.eligibility import (
     is_over_parameterized,
     why_plain,
 )
-
-Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Of one call of a layer: batch size, input size, output size."""
 
 
 def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
@@ -73,31 +62,16 @@ def _row(name: str, conv: Any, calls: list[Sizes]) -> SummaryRow:
     if not mx.gluon.utils.shape_is_known(conv.weight.shape):
         return SummaryRow(name, kind, reason=reason)
     spec = conv.spec if isinstance(conv, (DOConvNd, CondConvNd)) else spec_of(conv)
-    one = (1,) * len(spec.kernel_size)
-    row = row_costs(_cost(conv, spec, 1, one, one), over_parameterized=trained)
-    row["macs"] = row_costs(
-        _total([_cost(conv, spec, *sizes) for sizes in calls]),
-        over_parameterized=trained,
+    return layer_row(
+        name,
+        kind,
+        spec,
+        reason=reason,
+        bias=conv.bias is not None,
+        routing=getattr(conv, "routing", None) is not None,
         composition=getattr(conv, "composition", "kernel"),
-    )["macs"]
-    return SummaryRow(name, kind, spec.K, spec.S if trained else None, **row, reason=reason)
-
-
-def _cost(
-    conv: Any, spec: Spec, batch: int, input_size: tuple[int, ...], output_size: tuple[int, ...]
-) -> LayerCost:
-    bias = conv.bias is not None
-    if isinstance(spec, CondConvSpec):
-        own = conv.routing is not None
-        return condconv_cost(spec, output_size, batch_size=batch, bias=bias, routing=own).layer
-    return layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
-
-
-def _total(costs: list[LayerCost]) -> LayerCost | None:
-    total = None
-    for cost in costs:
-        total = cost if total is None else total + cost
-    return total
+        calls=calls,
+    )
 
 
 def _sizes_of_calls(model: Any, inputs: Any) -> dict[int, list[Sizes]]:

@@ -7,8 +7,8 @@ from typing import Any
 from doconv_core import XSepConvSpec
 from doconv_core.xsepconv import Part
 from doconv_gluon._compat import mx
-from doconv_gluon.base import as_classic, as_host
 from doconv_gluon.conversion import fold
+from doconv_gluon.kinds import as_classic, as_host
 from doconv_gluon.layers import DOConv2D
 
 

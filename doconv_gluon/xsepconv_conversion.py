@@ -13,7 +13,8 @@ from doconv_gluon.arrays import blocks_once, named_blocks, spec_of
 from doconv_gluon.base import DOConvNd
 from doconv_gluon.conversion import Where
 from doconv_gluon.copying import clear_cached_graphs, copy_model
-from doconv_gluon.eligibility import in_symbol_block, is_convolution, why_plain
+from doconv_gluon.eligibility import in_symbol_block, why_plain
+from doconv_gluon.hosts import is_convolution
 from doconv_gluon.xsepconv import XSepConv2D
 
 Model = TypeVar("Model")

@@ -12,18 +12,10 @@ from keras import ops
 from numpy.typing import NDArray
 
 from doconv_core import fold_kernel
-from doconv_core.condconv import (
-    CondConvSpec,
-    experts_from_canonical,
-    experts_to_canonical,
-    fold_experts,
-)
 from doconv_core.layout import from_canonical, to_canonical
-from doconv_tf.base import DOConvBase
-from doconv_tf.condconv_base import CondConvBase
 
-WithW = DOConvBase | CondConvBase
-"""A layer that keeps W in its kernel variable."""
+WithW = Any
+"""A layer of ours, which keeps W in its kernel variable."""
 
 
 def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
@@ -37,12 +29,7 @@ def canonical_W(layer: WithW) -> NDArray[np.floating[Any]]:
     """W of a built layer, (O, I/g, S)."""
     spec, layout = layer.spec, layer.layout
     variables = [layer._kernel] + ([] if layer.W_extra is None else [layer.W_extra])
-    columns = [
-        experts_to_canonical(spec, to_numpy(v), layout)
-        if isinstance(spec, CondConvSpec)
-        else to_canonical(spec, to_numpy(v), layout)
-        for v in variables
-    ]
+    columns = [to_canonical(spec, to_numpy(v), layout) for v in variables]
     return np.concatenate(columns, axis=-1)
 
 
@@ -57,19 +44,10 @@ def assign_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
 def folded_kernel(name: str, layer: WithW) -> NDArray[np.floating[Any]]:
     """The kernel in the host's layout, or the experts', by float64; ``name`` is for errors."""
     W, D = canonical_W(layer), None if layer.D is None else to_numpy(layer.D)
-    spec, dtype = layer.spec, layer.variable_dtype
-    kernel = (
-        fold_experts(spec, W, D, dtype, name)
-        if isinstance(spec, CondConvSpec)
-        else fold_kernel(spec, W, D, dtype, name)
-    )
-    return _in_layout(layer, kernel)
+    return _in_layout(layer, fold_kernel(layer.spec, W, D, layer.variable_dtype, name))
 
 
 def _in_layout(
     layer: WithW, array: NDArray[np.floating[Any]], *, spatial: bool = True
 ) -> NDArray[np.floating[Any]]:
-    spec, layout = layer.spec, layer.layout
-    if isinstance(spec, CondConvSpec):
-        return experts_from_canonical(spec, array, layout, spatial=spatial)
-    return from_canonical(spec, array, layout, spatial=spatial)
+    return from_canonical(layer.spec, array, layer.layout, spatial=spatial)

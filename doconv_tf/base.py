@@ -11,9 +11,11 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.signature import HostSignature
 from doconv_core.spec import validate_composition
 from doconv_tf import composition as compositions
+from doconv_tf.copying import copy
+from doconv_tf.folding import folded_copy
+from doconv_tf.hosts import FLOATING, HOSTS, why_plain
 from doconv_tf.initialization import add_beside, extra_columns
-
-FLOATING = ("float16", "bfloat16", "float32", "float64")
+from doconv_tf.swapping import over_parameterize
 
 
 class DOConvBase(keras.layers.Layer):
@@ -42,6 +44,7 @@ class DOConvBase(keras.layers.Layer):
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
             cls.__signature__ = HostSignature(cls.host, DOConvBase)
+            HOSTS.setdefault(cls.host, cls)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
@@ -82,6 +85,29 @@ class DOConvBase(keras.layers.Layer):
                 extra_columns(spec, getattr(self, f"{self.role}_initializer")),
                 regularizer=getattr(self, f"{self.role}_regularizer"),
             )
+
+    is_over_parameterized = True
+
+    def take_D_(self, D_mul: int | None) -> None:
+        """As convert asks it."""
+        self.over_parameterize_(D_mul, "kernel")
+
+    def restore_(self) -> None:
+        """Become the host's layer again; D and W_extra are gone already."""
+        state = self.__dict__
+        for name in ("D", "W_extra", "D_mul", "composition", "spec"):
+            state.pop(name, None)
+        self._kernel._autocast = True
+        host = type(self).host
+        if not isinstance(getattr(host, "kernel", None), property):
+            state[self.kernel_name] = state.pop("_kernel")
+        self.__class__ = host
+
+    def remake_(self, theirs: Any) -> None:
+        """Make a plain layer what this one is, in a copy of a model."""
+        if type(theirs) is self.host:
+            over_parameterize([theirs], self.D_mul)
+            theirs.composition = self.composition
 
     @classmethod
     def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
@@ -184,9 +210,16 @@ class DOConvBase(keras.layers.Layer):
             TypeError: ``conv`` is of another class.
             ValueError: its state cannot be kept (LoRA, not built, ...), or D_mul < K.
         """
-        from doconv_tf.conversion import from_conv
-
-        return from_conv(cls, conv, D_mul)
+        if type(conv) is not cls.host:
+            raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
+        if (reason := why_plain(conv)) not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert(conv.name, type(conv).__name__, reason))
+        if not conv.built:
+            raise ValueError(messages.uninitialized(conv.name, type(conv).__name__))
+        cls.read_spec(conv, D_mul)
+        layer = copy(conv)
+        over_parameterize([layer], D_mul)
+        return layer
 
     def fold(self) -> Any:
         """The plain layer that computes the same: new, of the host class; this one stays.
@@ -194,6 +227,4 @@ class DOConvBase(keras.layers.Layer):
         Raises:
             ValueError: a variable is not finite, or the layer is not built.
         """
-        from doconv_tf.conversion import fold
-
-        return fold(self)
+        return folded_copy(self)

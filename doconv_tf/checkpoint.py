@@ -8,6 +8,7 @@ import keras
 
 from doconv_core import LayerState, State, check_state
 from doconv_tf.arrays import WithW, assign_W, canonical_W, to_numpy
+from doconv_tf.base import DOConvBase
 from doconv_tf.condconv_base import CondConvBase
 from doconv_tf.traversal import check_keras, named_layers
 
@@ -57,7 +58,11 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
 def _with_state(model: keras.layers.Layer) -> dict[str, WithW]:
     check_keras(model)
     layers = named_layers(model).items()
-    return {name: layer for name, layer in layers if isinstance(layer, WithW) and layer.built}
+    return {
+        name: layer
+        for name, layer in layers
+        if isinstance(layer, (DOConvBase, CondConvBase)) and layer.built
+    }
 
 
 def _state(layer: WithW) -> LayerState:

@@ -16,10 +16,12 @@ from doconv_core.condconv import validate_evaluation
 from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
 from doconv_tf import composition as compositions
-from doconv_tf.base import FLOATING
+from doconv_tf.folding import folded_copy
+from doconv_tf.hosts import FLOATING
 from doconv_tf.initialization import add_beside, expert_by_expert, extra_columns
 from doconv_tf.mixing import Window, by_kernels, by_outputs, pad
 from doconv_tf.routing import Routing
+from doconv_tf.swapping import over_parameterize, restore_class
 
 OURS = ("num_experts", "routing", "evaluation", "D_mul")
 
@@ -138,6 +140,28 @@ class CondConvBase(keras.layers.Layer):
             )
 
     @property
+    def is_over_parameterized(self) -> bool:
+        """Whether the experts have D's."""
+        return self.D_mul is not None
+
+    def take_D_(self, D_mul: int | None) -> None:
+        """As convert asks it."""
+        self.over_parameterize_("K" if D_mul is None else D_mul)
+
+    def restore_(self) -> None:
+        """Become plain CondConv again; D and W_extra are gone already."""
+        self.D = self.W_extra = self.D_mul = None
+
+    def remake_(self, theirs: Any) -> None:
+        """Make another layer what this one is, in a copy of a model."""
+        if type(theirs) is not type(self):
+            return
+        if theirs.D_mul not in (None, self.D_mul):
+            restore_class(theirs)
+        if theirs.D_mul != self.D_mul:
+            over_parameterize([theirs], self.D_mul)
+
+    @property
     def kernel(self) -> Any:
         """The experts' kernels (E, *kernel_size, I/g, O), composed. W is ``_kernel``.
 
@@ -240,9 +264,7 @@ class CondConvBase(keras.layers.Layer):
         Raises:
             ValueError: a variable is not finite, or the layer is not built.
         """
-        from doconv_tf.conversion import fold  # it imports this module
-
-        return fold(self)
+        return folded_copy(self)
 
 
 def _side_by_side(experts: Any) -> Any:

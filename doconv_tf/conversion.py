@@ -4,32 +4,27 @@ from __future__ import annotations
 
 import logging
 import warnings
-from collections import Counter
-from collections.abc import Callable
 from typing import Any, TypeVar
 
 import keras
-from keras import ops
 
 from doconv_core import messages
+from doconv_core.planning import Candidate, Where, plan
 from doconv_tf.arrays import folded_kernel
-from doconv_tf.base import DOConvBase
-from doconv_tf.condconv import CONDCONV_LAYERS
 from doconv_tf.copying import copy
 from doconv_tf.eligibility import (
+    Convolution,
     convolutions,
     is_over_parameterized,
     over_parameterized_spec,
-    why_plain,
 )
-from doconv_tf.layers import LAYERS
-from doconv_tf.swapping import over_parameterize, restore_class
+from doconv_tf.folding import check_foldable, fold_
+from doconv_tf.swapping import over_parameterize
 from doconv_tf.traversal import check_keras, everything, holders, named_layers
 
 logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
-Where = Callable[[str, keras.layers.Layer], bool]
 
 
 def convert(
@@ -72,23 +67,12 @@ def convert(
     if not inplace:
         model = copy(model)
     # First decide everything, so that an error leaves the model as it was.
-    reasons: Counter[str] = Counter()
-    chosen: list[keras.layers.Layer] = []
-    found = convolutions(model)
-    for names, layer, reason in found:
-        if is_over_parameterized(layer):
-            continue
-        if layer is model and reason not in ("", messages.POINTWISE):
-            raise ValueError(messages.cannot_convert("", type(layer).__name__, reason))
-        if not reason and where and not any(where(name, layer) for name in names):
-            reason = messages.NOT_SELECTED
-        if reason:
-            reasons[reason] += 1
-            continue
+    decided = plan((_candidate(each) for each in convolutions(model)), where, model)
+    for names, layer, *_ in decided.chosen:
         if not layer.built:
             raise ValueError(messages.uninitialized(names[0], type(layer).__name__))
         over_parameterized_spec(layer, D_mul)
-        chosen.append(layer)
+    chosen = [each.layer for each in decided.chosen]
     if chosen:
         _check_optimizers(model)
         over_parameterize(chosen, D_mul)
@@ -96,14 +80,7 @@ def convert(
         forget_traces(changed)
         new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
         warn_if_not_trained(changed, new)
-    logger.info(
-        "convert: %d of %d convolutions over-parameterized%s",
-        len(chosen),
-        len(found),
-        "".join(f"; {count} left: {reason}" for reason, count in reasons.items()),
-    )
-    if not chosen and not any(is_over_parameterized(each.layer) for each in found):
-        warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
+    decided.report("convert", "over-parameterized", messages.NOTHING_CONVERTED)
     return model
 
 
@@ -138,42 +115,22 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     """
     check_keras(model)
     for name, layer in _over_parameterized(model):
-        kind = type(layer).__name__
-        if type(layer) not in (*LAYERS, *CONDCONV_LAYERS):
-            raise ValueError(messages.cannot_fold(name, kind, messages.OWN_FORWARD))
-        if not layer.built:
-            raise ValueError(messages.not_built(name, kind))
+        check_foldable(name, layer)
     if not inplace:
         model = copy(model)
     # First compute everything, so that an error leaves the model as it was.
     layers = _over_parameterized(model)
     kernels = [folded_kernel(name, layer) for name, layer in layers]
     for (_, layer), kernel in zip(layers, kernels, strict=True):
-        W = layer._kernel
-        for dropped in (layer.D, layer.W_extra):
-            if dropped is not None:  # whoever still composes with it composes this kernel
-                dropped.assign(ops.zeros(dropped.shape, dropped.dtype))
-        restore_class(layer)
-        W.assign(kernel)
+        fold_(layer, kernel)
     if layers:
         forget_traces(holders(model) if inplace else everything(model))
     logger.info("fold: %d convolutions folded", len(layers))
     return model
 
 
-def from_conv(cls: type[DOConvBase], conv: keras.layers.Layer, D_mul: int | None) -> Any:
-    """What :meth:`DOConv2D.from_conv` does."""
-    if type(conv) is not cls.host:
-        raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
-    reason = why_plain(conv)
-    if reason not in ("", messages.POINTWISE):
-        raise ValueError(messages.cannot_convert(conv.name, type(conv).__name__, reason))
-    if not conv.built:
-        raise ValueError(messages.uninitialized(conv.name, type(conv).__name__))
-    cls.read_spec(conv, D_mul)
-    layer = copy(conv)
-    over_parameterize([layer], D_mul)
-    return layer
+def _candidate(found: Convolution) -> Candidate:
+    return Candidate(*found, is_over_parameterized(found.layer))
 
 
 def _check_optimizers(model: keras.layers.Layer) -> None:

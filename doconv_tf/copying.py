@@ -11,9 +11,6 @@ import keras
 from keras.src.models.functional import Functional  # which Keras does not export
 
 from doconv_core import messages
-from doconv_tf.base import DOConvBase
-from doconv_tf.condconv_base import CondConvBase
-from doconv_tf.swapping import over_parameterize, restore_class
 from doconv_tf.traversal import everything
 
 GRAPHS = (Functional, keras.Sequential)
@@ -28,12 +25,10 @@ def copy(model: Any) -> Any:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
             lambdas as activations, ...).
     """
-    from doconv_tf.xsepconv_conversion import replace_again  # it imports this module
-
     try:
         with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)):
             clone = _clone(model)
-        replace_again(model, clone)
+        _replace_again(model, clone)
         _copy_values(model, clone)
     except Exception as error:
         raise ValueError(messages.cannot_copy(type(model).__name__, str(error))) from error
@@ -85,19 +80,27 @@ def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
     return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
 
 
+def _replace_again(model: Any, clone: Any) -> None:
+    """Replace in a clone what a layer of the user's own has made as it once was in the model."""
+
+    def differs(ours: Any, theirs: Any) -> bool:
+        return hasattr(ours, "replaces") and ours.replaces(theirs)
+
+    # One by one: behind a layer that differs the two lists are out of step.
+    while pair := next(
+        (p for p in zip(everything(model), everything(clone), strict=False) if differs(*p)), None
+    ):
+        ours, theirs = pair
+        ours.replace_(theirs)
+
+
 def _copy_values(model: Any, clone: Any) -> None:
     for ours, theirs in zip(everything(model), everything(clone), strict=True):
         if isinstance(theirs, keras.layers.InputLayer):
             theirs.name = ours.name  # clone_model has named it after its tensor
         # What a layer of the user's own has made, it makes anew as it was before conversion.
-        if isinstance(ours, DOConvBase) and type(theirs) is ours.host:
-            over_parameterize([theirs], ours.D_mul)
-            theirs.composition = ours.composition
-        if isinstance(ours, CondConvBase) and type(theirs) is type(ours):
-            if theirs.D_mul not in (None, ours.D_mul):
-                restore_class(theirs)
-            if theirs.D_mul != ours.D_mul:
-                over_parameterize([theirs], ours.D_mul)
+        if hasattr(ours, "remake_"):
+            ours.remake_(theirs)
         if type(ours) is not type(theirs) or ours.name != theirs.name:
             raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later

@@ -14,7 +14,7 @@ from doconv_core.layout import from_canonical
 from doconv_core.official_placement import Place, place
 from doconv_tf.arrays import assign_W
 from doconv_tf.base import DOConvBase
-from doconv_tf.eligibility import HOSTS
+from doconv_tf.hosts import HOSTS
 from doconv_tf.traversal import check_keras, named_layers
 
 

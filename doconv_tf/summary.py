@@ -4,30 +4,17 @@ from __future__ import annotations
 
 from collections.abc import Iterator
 from contextlib import contextmanager
-from functools import reduce
-from operator import add
 from typing import Any
 
 import keras
 import numpy as np
 
-from doconv_core import (
-    CondConvSpec,
-    DOConvSpec,
-    LayerCost,
-    Summary,
-    SummaryRow,
-    condconv_cost,
-    layer_cost,
-    messages,
-)
-from doconv_core.summary import row_costs
+from doconv_core import CondConvSpec, DOConvSpec, Summary, SummaryRow, messages
+from doconv_core.summary import Sizes, layer_row
 from doconv_tf.condconv_base import CondConvBase
-from doconv_tf.eligibility import HOSTS, Convolution, convolutions, is_over_parameterized
+from doconv_tf.eligibility import Convolution, convolutions, is_over_parameterized
+from doconv_tf.hosts import HOSTS
 from doconv_tf.traversal import check_keras
-
-Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Of one call of a layer: batch size, input size, output size."""
 
 
 def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
@@ -73,30 +60,20 @@ def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
     else:
         cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
         spec = layer.spec if trained else cls.read_spec(layer)
-    one = (1,) * layer.rank
-    form = getattr(layer, "composition", "kernel")
-    parameters = row_costs(_cost(layer, spec, (1, one, one)), over_parameterized=trained)
-    costs = [_cost(layer, spec, sizes) for sizes in calls]
-    total = reduce(add, costs) if costs else None
-    macs = row_costs(total, over_parameterized=trained, composition=form)
-    costs_of_row = {"parameters": parameters["parameters"], "macs": macs["macs"]}
-    return SummaryRow(
-        name, kind, spec.K, spec.S if trained else None, **costs_of_row, reason=reason
-    )
-
-
-def _cost(layer: Any, spec: DOConvSpec | CondConvSpec, sizes: Sizes) -> LayerCost:
-    batch, input_size, output_size = sizes
-    if isinstance(spec, CondConvSpec):
-        parts = {"bias": layer.use_bias, "routing": layer.routing is not None}
-        return condconv_cost(spec, output_size, batch_size=batch, **parts).layer
     pointwise = getattr(layer, "pointwise_kernel", None)
-    bias = layer.use_bias and pointwise is None
-    cost = layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
-    if pointwise is not None:
-        second = DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank)
-        cost += layer_cost(second, output_size, batch_size=batch, bias=layer.use_bias)
-    return cost
+    return layer_row(
+        name,
+        kind,
+        spec,
+        reason=reason,
+        bias=layer.use_bias,
+        routing=getattr(layer, "routing", None) is not None,
+        composition=getattr(layer, "composition", "kernel"),
+        calls=calls,
+        then=None
+        if pointwise is None
+        else DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank),
+    )
 
 
 @contextmanager

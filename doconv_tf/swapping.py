@@ -7,19 +7,19 @@ for its kernel) goes on holding it, and sharing and names stay.
 
 from __future__ import annotations
 
+from typing import Any
+
 import keras
 
-from doconv_tf.arrays import WithW
-from doconv_tf.condconv_base import CondConvBase
-from doconv_tf.eligibility import HOSTS
+from doconv_tf.hosts import HOSTS
 
 
 def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> None:
     """Turn host layers into DO-Conv layers, and give CondConv layers their D, all or none."""
-    changed: list[WithW] = []
+    changed: list[Any] = []
     try:
         for layer in layers:
-            if not isinstance(layer, CondConvBase):
+            if type(layer) in HOSTS:
                 cls = HOSTS[type(layer)]
                 state = layer.__dict__
                 if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
@@ -27,10 +27,7 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> No
                 layer.__class__ = cls
             changed.append(layer)
             layer._tracker.unlock()
-            if isinstance(layer, CondConvBase):
-                layer.over_parameterize_("K" if D_mul is None else D_mul)
-            else:
-                layer.over_parameterize_(D_mul, "kernel")
+            layer.take_D_(D_mul)
             layer._tracker.lock()
     except BaseException:  # an initializer of the user's own, or an interrupt
         for layer in changed:
@@ -38,7 +35,7 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> No
         raise
 
 
-def restore_class(layer: WithW) -> None:
+def restore_class(layer: Any) -> None:
     """Back to the host's class and variables, or to plain CondConv; the kernel keeps its value."""
     layer._tracker.unlock()
     for name in ("D", "W_extra"):
@@ -47,14 +44,4 @@ def restore_class(layer: WithW) -> None:
             layer._untrack_variable(variable)
             super(keras.layers.Layer, layer).__delattr__(name)
     layer._tracker.lock()
-    if isinstance(layer, CondConvBase):
-        layer.D = layer.W_extra = layer.D_mul = None
-        return
-    state = layer.__dict__
-    for name in ("D", "W_extra", "D_mul", "composition", "spec"):
-        state.pop(name, None)
-    layer._kernel._autocast = True
-    host = type(layer).host
-    if not isinstance(getattr(host, "kernel", None), property):
-        state[layer.kernel_name] = state.pop("_kernel")
-    layer.__class__ = host
+    layer.restore_()

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import math
+from contextlib import ExitStack
 from typing import Any
 
 import keras
@@ -26,6 +27,10 @@ _PASSED_ON = (
     "bias_constraint",
 )
 """Arguments of ``DepthwiseConv2D`` that the last convolution has as they were given."""
+
+
+REPLACEABLE = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
+_OF_THE_GRAPH = ("_inbound_nodes", "_outbound_nodes", "_parent_path")
 
 
 @keras.saving.register_keras_serializable(package="doconv_tf")
@@ -204,6 +209,15 @@ class XSepConv2D(keras.layers.Layer):
             "D_mul": self.D_mul,
         }
 
+    def replaces(self, theirs: Any) -> bool:
+        """Whether another layer is one that this may have stood for."""
+        return type(theirs) in REPLACEABLE
+
+    def replace_(self, theirs: Any) -> None:
+        """Make it what this one is, in a copy of a model."""
+        layer = XSepConv2D.from_config(self.get_config())
+        become(theirs, built(layer, self.path, self.get_build_config()["input_shape"]))
+
     def fold(self) -> XSepConv2D:
         """The layer of three plain convolutions that computes the same; this one stays.
 
@@ -218,3 +232,23 @@ def _another(initializer: Any) -> Any:
     if isinstance(initializer, keras.initializers.Initializer):
         return initializer.clone()
     return initializer
+
+
+def built(layer: Any, path: str, shape: tuple[int | None, ...]) -> Any:
+    """Build a layer as if it stood where another one does, whose path this is."""
+    with ExitStack() as scopes:
+        for name in path.split("/")[:-1]:
+            scopes.enter_context(keras.name_scope(name))
+        layer.build(shape)
+    return layer
+
+
+def become(layer: Any, other: Any) -> None:
+    """Turn a layer into another one: its class and all its state but its place in the graph."""
+    state = vars(layer)
+    place = {name: state[name] for name in _OF_THE_GRAPH}
+    state.clear()
+    state.update({**vars(other), **place})
+    for name in ("build", "quantize"):  # Keras wraps them on each instance, for that instance
+        state.pop(name)
+    layer.__class__ = type(other)

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from contextlib import ExitStack
 from typing import Any, TypeVar
 
 import keras
@@ -13,14 +12,12 @@ from doconv_core.xsepconv_replacing import Found, plan, report
 from doconv_tf.base import DOConvBase
 from doconv_tf.conversion import Where, forget_traces, warn_if_not_trained
 from doconv_tf.copying import copy
-from doconv_tf.eligibility import HOSTS, Convolution, convolutions
+from doconv_tf.eligibility import Convolution, convolutions
+from doconv_tf.hosts import HOSTS
 from doconv_tf.traversal import check_keras, everything, holders
-from doconv_tf.xsepconv import XSepConv2D
+from doconv_tf.xsepconv import REPLACEABLE, XSepConv2D, become, built
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
-
-REPLACEABLE = (keras.layers.Conv2D, keras.layers.DepthwiseConv2D)
-_OF_THE_GRAPH = ("_inbound_nodes", "_outbound_nodes", "_parent_path")
 
 
 def convert_depthwise(
@@ -75,33 +72,13 @@ def convert_depthwise(
         _check_optimizers(model)
     new = [_like(each.layer, each.corner, D_mul) for each in replaced]
     for each, layer in zip(replaced, new, strict=True):
-        _become(each.layer, layer)
+        become(each.layer, layer)
     if replaced:
         changed = holders(model) if inplace else everything(model)
         forget_traces(changed)
         warn_if_not_trained(changed, [v for each in replaced for v in each.layer.variables])
     report(replaced, reasons, already)
     return model
-
-
-def replace_again(model: keras.layers.Layer, clone: keras.layers.Layer) -> None:
-    """Replace in a clone what a layer of the user's own has made as it once was in the model."""
-
-    def differs(ours: Any, theirs: Any) -> bool:
-        return isinstance(ours, XSepConv2D) and type(theirs) in REPLACEABLE
-
-    # One by one: behind a layer that differs the two lists are out of step.
-    while pair := next(
-        (
-            pair
-            for pair in zip(everything(model), everything(clone), strict=False)
-            if differs(*pair)
-        ),
-        None,
-    ):
-        ours, theirs = pair
-        layer = XSepConv2D.from_config(ours.get_config())
-        _become(theirs, _built(layer, ours.path, ours.get_build_config()["input_shape"]))
 
 
 def _why_kept(convolution: Convolution) -> str:
@@ -153,24 +130,4 @@ def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
     channels = HOSTS[type(conv)].read_spec(conv).in_channels
     shape: list[int | None] = [None] * 4
     shape[-1 if conv.data_format == "channels_last" else 1] = channels
-    return _built(layer, conv.path, tuple(shape))
-
-
-def _built(layer: XSepConv2D, path: str, shape: tuple[int | None, ...]) -> XSepConv2D:
-    """Build a layer as if it stood where another one does, whose path this is."""
-    with ExitStack() as scopes:
-        for name in path.split("/")[:-1]:
-            scopes.enter_context(keras.name_scope(name))
-        layer.build(shape)
-    return layer
-
-
-def _become(layer: Any, other: Any) -> None:
-    """Turn a layer into another one: its class and all its state but its place in the graph."""
-    state = vars(layer)
-    place = {name: state[name] for name in _OF_THE_GRAPH}
-    state.clear()
-    state.update({**vars(other), **place})
-    for name in ("build", "quantize"):  # Keras wraps them on each instance, for that instance
-        state.pop(name)
-    layer.__class__ = type(other)
+    return built(layer, conv.path, tuple(shape))

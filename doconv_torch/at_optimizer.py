@@ -20,9 +20,8 @@ from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
 from doconv_core import DOConvSpec, messages
-from doconv_torch.arrays import plain_spec
 from doconv_torch.composition import compose_into, pull_back_
-from doconv_torch.eligibility import is_convolution, why_plain
+from doconv_torch.hosts import is_convolution, plain_spec, why_plain
 from doconv_torch.optimizer import add_parameters, refuse_partitioned, remove_parameters
 
 

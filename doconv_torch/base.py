@@ -1,6 +1,7 @@
 """What the six DO-Conv layers share: construction, composition, loading and folding."""
 
 # No `from __future__ import annotations` here: TorchScript reads the annotations as objects.
+import copy
 import inspect
 from collections.abc import Iterable
 from typing import Any, ClassVar
@@ -20,7 +21,15 @@ from doconv_torch.composition import (
     feature_transposed_convolution,
     outside_autocast,
 )
-from doconv_torch.initialization import fill_missing_arrays, new_arrays, reset_arrays
+from doconv_torch.folding import folded_copy, why_not_foldable
+from doconv_torch.hosts import HOSTS, plain_spec, why_plain
+from doconv_torch.initialization import (
+    apart_generator,
+    arrays_beside,
+    fill_missing_arrays,
+    new_arrays,
+    reset_arrays,
+)
 
 
 class DOConvNd(_ConvNd):
@@ -42,6 +51,7 @@ class DOConvNd(_ConvNd):
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
             cls.__signature__ = HostSignature(cls.host, DOConvNd)  # type: ignore[attr-defined]
+            HOSTS.setdefault(cls.host, cls)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
@@ -84,6 +94,12 @@ class DOConvNd(_ConvNd):
         """Become the plain layer again, with whatever ``weight`` holds."""
         del self.D, self.W_extra, self.D_mul, self.composition
         self.__class__ = self.host  # type: ignore[assignment]
+
+    is_over_parameterized = True
+
+    def why_not_foldable(self) -> str:
+        """Why the plain layer cannot be restored; "" where it can."""
+        return why_not_foldable(self)
 
     def reset_parameters(self) -> None:
         """Initialize weight and bias as the host does, and D to zero."""
@@ -172,11 +188,16 @@ class DOConvNd(_ConvNd):
             TypeError: ``conv`` is of another class.
             ValueError: its state cannot be kept (quantized, lazy, pruned, ...), or D_mul < K.
         """
-        from doconv_torch.conversion import convert_layer  # it imports this module
-
         if type(conv) is not cls.host:
             raise TypeError(messages.wrong_type("conv", conv, f"a {cls.host.__name__}"))
-        return convert_layer(conv, D_mul)
+        if (reason := why_plain(conv)) not in ("", messages.POINTWISE):
+            raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
+        layer = copy.deepcopy(conv)
+        spec = plain_spec(layer, D_mul)  # type: ignore[arg-type]
+        D, W_extra = arrays_beside(spec, layer.weight, apart_generator())
+        layer.__class__ = cls
+        layer.over_parameterize_(spec, D, W_extra)
+        return layer
 
     def fold(self) -> Any:
         """The plain layer that computes the same: new, of the host class; this one stays.
@@ -184,9 +205,7 @@ class DOConvNd(_ConvNd):
         Raises:
             ValueError: an array is not finite, or is sharded.
         """
-        from doconv_torch.conversion import fold  # it imports this module
-
-        return fold(self)
+        return folded_copy(self)
 
     fuse = fold
     """The name that timm's ``reparameterize_model`` calls."""

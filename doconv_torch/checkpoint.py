@@ -10,10 +10,9 @@ from numpy.typing import NDArray
 from torch import Tensor, nn
 
 from doconv_core import LayerState, State, check_state, messages
-from doconv_torch.arrays import OverParameterized, to_tensor, with_state
-from doconv_torch.condconv_base import CondConvNd
-from doconv_torch.eligibility import is_sharded
-from doconv_torch.routing import Routing
+from doconv_torch.arrays import OverParameterized, to_tensor
+from doconv_torch.hosts import is_sharded
+from doconv_torch.walk import with_state
 
 
 def get_state(model: nn.Module) -> State:
@@ -36,13 +35,12 @@ def get_state(model: nn.Module) -> State:
     """
     state: State = {}
     for layer in with_state(model):
-        module, bias = layer.module, layer.module.bias
+        bias = layer.module.bias
         _check_readable(layer)
-        spec = module.spec if isinstance(module, CondConvNd) else layer.spec
-        R = _routing_weight(layer)
+        spec, R = layer.spec, _routing_weight(layer)
         state[layer.name] = LayerState(
             spec,
-            layer.W(_to_numpy).reshape(spec.W_shape),
+            layer.W(_to_numpy),
             None if layer.D is None else _to_numpy(layer.D),
             None if bias is None else _to_numpy(bias),
             None if R is None else _to_numpy(R.T),
@@ -65,7 +63,7 @@ def set_state(model: nn.Module, state: State) -> None:
     written: list[tuple[Tensor, Tensor]] = []
     for layer in with_state(model):
         given, K = state[layer.name], layer.spec.K
-        W = given.W.reshape(layer.spec.W_shape)
+        W = given.W
         written.append((layer.weight, layer.in_layout(W[..., :K])))
         if layer.W_extra is not None:
             written.append((layer.W_extra, layer.in_layout(W[..., K:], spatial=False)))
@@ -82,8 +80,8 @@ def set_state(model: nn.Module, state: State) -> None:
 
 def _routing_weight(layer: OverParameterized) -> Tensor | None:
     """Of a CondConv layer with a routing of its own, (E, I)."""
-    routing = layer.module.routing if isinstance(layer.module, CondConvNd) else None
-    return routing.weight if isinstance(routing, Routing) else None
+    routing = layer.family.own_routing(layer.module)
+    return None if routing is None else routing.weight
 
 
 def _check_readable(layer: OverParameterized) -> None:

@@ -13,12 +13,15 @@ import torch
 import torch.nn.functional as F
 from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd
+from torch.nn.utils import parametrize
 
 from doconv_core import CondConvSpec, family_messages, messages
 from doconv_core.condconv import validate_evaluation
 from doconv_core.condconv_cost import cheaper_evaluation
 from doconv_core.signature import HostSignature
 from doconv_torch.composition import CONVOLUTIONS, compose, outside_autocast
+from doconv_torch.folding import folded_copy, why_not_foldable
+from doconv_torch.hosts import is_sharded
 from doconv_torch.initialization import fill_missing_arrays, new_arrays, reset_arrays
 from doconv_torch.mixing import by_kernels, by_outputs
 from doconv_torch.routing import Routing
@@ -106,6 +109,29 @@ class CondConvNd(nn.Module):
     def restore_(self) -> None:
         """Become plain CondConv again, with whatever ``weight`` holds."""
         self.over_parameterize_(self.spec.plain, None, None)
+
+    @property
+    def is_over_parameterized(self) -> bool:
+        """Whether the experts have D's."""
+        return self.spec.has_D
+
+    def why_not_foldable(self) -> str:
+        """Why plain CondConv cannot be restored; "" where it can."""
+        return why_not_foldable(self)
+
+    def why_plain(self) -> str:
+        """Why the experts cannot be over-parameterized; "" where they can."""
+        if parametrize.is_parametrized(self):
+            return messages.PARAMETRIZED
+        if not isinstance(self._parameters.get("weight"), nn.Parameter):
+            return messages.RECOMPUTED_WEIGHT
+        if "host" not in vars(type(self)):
+            return messages.OWN_FORWARD
+        if "forward" in self.__dict__:
+            return messages.INSTANCE_FORWARD
+        if is_sharded(self.weight):
+            return messages.SHARDED
+        return messages.POINTWISE if self.spec.K == 1 else ""
 
     def reset_parameters(self) -> None:
         """Initialize the experts one by one as the host does, D to zero, and the own routing."""
@@ -218,9 +244,7 @@ class CondConvNd(nn.Module):
         Raises:
             ValueError: an array is not finite, or is sharded.
         """
-        from doconv_torch.conversion import fold  # it imports this module
-
-        return fold(self)
+        return folded_copy(self)
 
     fuse = fold
     """The name that timm's ``reparameterize_model`` calls."""

@@ -9,44 +9,26 @@ from __future__ import annotations
 
 import copy
 import logging
-import warnings
-from collections import Counter
-from collections.abc import Callable, Mapping
-from typing import TypeVar
+from collections.abc import Mapping
+from typing import Any, TypeVar
 
 import torch
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
-from torch.nn.utils import parametrize
 from torch.optim import Optimizer
 
-from doconv_core import CondConvSpec, DOConvSpec, messages
-from doconv_torch.arrays import (
-    ArraysKey,
-    experts_spec,
-    folded_weight,
-    over_parameterized,
-    plain_spec,
-    restore_class,
-    users_of_weights,
-)
-from doconv_torch.base import DOConvNd
-from doconv_torch.condconv_base import CondConvNd
-from doconv_torch.eligibility import (
-    HOSTS,
-    check_foldable,
-    check_ready,
-    is_candidate,
-    why_plain,
-)
-from doconv_torch.initialization import apart_generator
+from doconv_core import messages
+from doconv_core.planning import Where, plan
+from doconv_torch.arrays import ArraysKey, folded_weight
+from doconv_torch.checks import check_foldable, check_ready
+from doconv_torch.families import family_of
+from doconv_torch.initialization import Spec, apart_generator
 from doconv_torch.optimizer import New, add_parameters, refuse_partitioned, warn_if_not_trained
 from doconv_torch.parametrization import OverParameterization
+from doconv_torch.walk import candidates, over_parameterized, users_of_weights
 
 logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=nn.Module)
-Where = Callable[[str, nn.Module], bool]
 SUBCLASSES = ("skip", "parametrize")
 
 
@@ -106,28 +88,8 @@ def convert(
     check_ready(model)
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.
-    names: dict[nn.Module, list[str]] = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if is_candidate(module):
-            names.setdefault(module, []).append(name)
-    already = {layer.module for layer in over_parameterized(model)}
-    reasons: Counter[str] = Counter()
-    chosen: dict[str, DOConvSpec | CondConvSpec] = {}
-    for module, paths in names.items():
-        if module in already:
-            continue
-        reason = why_plain(module, any_subclass=subclasses == "parametrize")
-        if module is model and reason not in ("", messages.POINTWISE):
-            raise ValueError(messages.cannot_convert("", type(model).__name__, reason))
-        if not reason and where and not any(where(path, module) for path in paths):
-            reason = messages.NOT_SELECTED
-        if reason:
-            reasons[reason] += 1
-        elif isinstance(module, CondConvNd):
-            chosen[paths[0]] = experts_spec(module, D_mul)
-        else:
-            assert isinstance(module, _ConvNd)
-            chosen[paths[0]] = plain_spec(module, D_mul)
+    decided = plan(candidates(model, any_subclass=subclasses == "parametrize"), where, model)
+    chosen = {each.names[0]: _spec(each.layer, D_mul) for each in decided.chosen}
     if not inplace:
         model = copy.deepcopy(model)
     converted = _over_parameterize(model, chosen)
@@ -135,14 +97,7 @@ def convert(
         add_parameters(optimizer, converted)
     if inplace:
         warn_if_not_trained(converted)
-    logger.info(
-        "convert: %d of %d convolutions over-parameterized%s",
-        len(chosen),
-        len(names),
-        "".join(f"; {count} left: {reason}" for reason, count in reasons.items()),
-    )
-    if not chosen and not already:
-        warnings.warn(messages.NOTHING_CONVERTED, UserWarning, stacklevel=2)
+    decided.report("convert", "over-parameterized", messages.NOTHING_CONVERTED)
     return model
 
 
@@ -186,7 +141,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     users = users_of_weights(model, layers)
     apart: dict[ArraysKey, nn.Parameter] = {}
     for layer in layers:
-        restore_class(layer)
+        layer.family.restore_(layer.module)
         weight = layer.weight
         if users[id(weight)] != {layer.key}:
             weight = apart.setdefault(
@@ -200,41 +155,25 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     return model
 
 
-def convert_layer(conv: nn.Module, D_mul: int | None) -> DOConvNd:
-    """A converted copy of one plain convolution, of a 1x1 one too; see ``from_conv``."""
-    reason = why_plain(conv)
-    if reason and reason != messages.POINTWISE:
-        raise ValueError(messages.cannot_convert("", type(conv).__name__, reason))
-    assert isinstance(conv, _ConvNd)
-    layer = copy.deepcopy(conv)
-    _over_parameterize(layer, {"": plain_spec(layer, D_mul)})
-    assert isinstance(layer, DOConvNd)
-    return layer
+def _spec(module: nn.Module, D_mul: int | None) -> Spec:
+    family = family_of(module)
+    assert family is not None
+    return family.spec(module, D_mul)
 
 
-def _over_parameterize(
-    model: nn.Module, chosen: Mapping[str, DOConvSpec | CondConvSpec]
-) -> list[New]:
+def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New]:
     generator = apart_generator()
-    layers: list[tuple[_ConvNd | CondConvNd, OverParameterization]] = []
-    made: dict[tuple[int, DOConvSpec | CondConvSpec], OverParameterization] = {}
+    layers: list[tuple[Any, OverParameterization]] = []
+    made: dict[tuple[int, Spec], OverParameterization] = {}
     for name, spec in chosen.items():
-        layer = model.get_submodule(name)
-        assert isinstance(layer, (_ConvNd, CondConvNd))
+        layer: Any = model.get_submodule(name)
         key = (id(layer.weight), spec)  # layers that share a weight share its D
         if key not in made:
             made[key] = OverParameterization(spec, layer.weight, generator)
         layers.append((layer, made[key]))
     converted = [(layer.weight, dict(arrays.named_parameters())) for layer, arrays in layers]
     for layer, arrays in layers:
-        if isinstance(layer, CondConvNd):
-            assert isinstance(arrays.spec, CondConvSpec)
-            layer.over_parameterize_(arrays.spec, arrays.D, arrays.W_extra)
-        elif type(layer) in HOSTS and "forward" not in layer.__dict__:
-            layer.__class__ = HOSTS[type(layer)]
-            assert isinstance(layer, DOConvNd)
-            assert isinstance(arrays.spec, DOConvSpec)
-            layer.over_parameterize_(arrays.spec, arrays.D, arrays.W_extra)
-        else:
-            parametrize.register_parametrization(layer, "weight", arrays)
+        family = family_of(layer)
+        assert family is not None
+        family.over_parameterize_(layer, arrays)
     return converted

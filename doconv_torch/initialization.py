@@ -53,6 +53,15 @@ def reset_arrays(
         W_extra[..., -free:] = drawn.uniform_(-bound, bound, generator=generator)
 
 
+def arrays_beside(
+    spec: Spec, weight: Tensor, generator: torch.Generator | None = None
+) -> tuple[nn.Parameter | None, nn.Parameter | None]:
+    """D and W_extra with which a layer of this weight computes what it did."""
+    D, W_extra = new_arrays(spec, weight)
+    reset_arrays(spec, weight, D, W_extra, generator)
+    return D, W_extra
+
+
 def fill_missing_arrays(spec: Spec, state_dict: dict[str, Any], prefix: str, own: Tensor) -> None:
     """Give a plain layer's state the D and W_extra with which the layer computes the same.
 

@@ -12,15 +12,9 @@ from torch.nn.modules.conv import _ConvNd
 
 from doconv_core import LayerState
 from doconv_core.official_placement import Place, place
-from doconv_torch.arrays import (
-    OverParameterized,
-    over_parameterized,
-    plain_spec,
-    to_float64,
-    to_tensor,
-)
-from doconv_torch.base import DOConvNd
-from doconv_torch.eligibility import has_lazy_weight
+from doconv_torch.arrays import OverParameterized, to_float64, to_tensor
+from doconv_torch.hosts import has_lazy_weight, plain_spec
+from doconv_torch.walk import over_parameterized
 
 
 def load_official(
@@ -102,7 +96,7 @@ def _convolutions(model: nn.Module) -> dict[str, OverParameterized]:
 
 def _place(convolution: OverParameterized) -> Place:
     module, weight = convolution.module, convolution.weight
-    over_parameterized = isinstance(module, DOConvNd) or convolution.D is not None
+    over_parameterized = convolution.family is not None
     dtype = str(weight.dtype).removeprefix("torch.")
     return Place(convolution.spec, over_parameterized, module.bias is not None, dtype)
 

@@ -15,7 +15,7 @@ from torch.nn.utils import parametrize
 
 from doconv_core import CondConvSpec, DOConvSpec
 from doconv_torch.composition import compose, outside_autocast
-from doconv_torch.initialization import new_arrays, reset_arrays
+from doconv_torch.initialization import arrays_beside
 
 
 class OverParameterization(nn.Module):
@@ -40,8 +40,7 @@ class OverParameterization(nn.Module):
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.D, self.W_extra = new_arrays(spec, weight)
-        reset_arrays(spec, weight, self.D, self.W_extra, generator)
+        self.D, self.W_extra = arrays_beside(spec, weight, generator)
 
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D
@@ -71,3 +70,15 @@ def over_parameterization(module: nn.Module) -> OverParameterization | None:
 def weight_parametrizations(module: nn.Module) -> parametrize.ParametrizationList:
     """All parametrizations of a module's weight; the module must have one."""
     return cast(nn.ModuleDict, module.parametrizations)["weight"]  # type: ignore[return-value]
+
+
+def restore(module: nn.Module) -> None:
+    """Take the parametrization off; ``weight`` keeps its values."""
+    # Copies of a parametrized module share its class, and torch (2.13) would take `weight` out of
+    # that: give this one a class of its own first.
+    kind = type(module)
+    module.__class__ = type(kind.__name__, kind.__bases__, dict(vars(kind)))
+    parametrize.remove_parametrizations(module, "weight", leave_parametrized=False)
+    # It puts weight behind bias; a plain layer's state has it first.
+    for name in [name for name in module._parameters if name != "weight"]:
+        module._parameters[name] = module._parameters.pop(name)

@@ -7,25 +7,12 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from doconv_core import (
-    CondConvSpec,
-    DOConvSpec,
-    LayerCost,
-    Summary,
-    SummaryRow,
-    condconv_cost,
-    layer_cost,
-    messages,
-)
-from doconv_core.summary import row_costs
-from doconv_torch.arrays import over_parameterized, plain_spec
-from doconv_torch.condconv_base import CondConvNd
-from doconv_torch.eligibility import has_lazy_weight, is_candidate, why_plain
-
-Sizes = tuple[int, tuple[int, ...], tuple[int, ...]]
-"""Of one call of a layer: batch size, input size, output size."""
+from doconv_core import Summary, SummaryRow, messages
+from doconv_core.planning import Candidate
+from doconv_core.summary import Sizes, layer_row
+from doconv_torch.families import family_of
+from doconv_torch.walk import candidates
 
 
 def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> Summary:
@@ -47,56 +34,30 @@ def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> S
         >>> [row.reason for row in summary(model)]
         ['not converted', 'one kernel element has nothing to over-parameterize']
     """
-    layers = {layer.module: layer for layer in over_parameterized(model)}
     calls = {} if inputs is None else _sizes_of_calls(model, inputs)
-    rows = []
-    for name, module in model.named_modules():
-        if not is_candidate(module):
-            continue
-        kind, layer = type(module).__name__, layers.get(module)
-        reason = "" if layer else why_plain(module) or messages.CONVERTIBLE
-        spec: DOConvSpec | CondConvSpec
-        if isinstance(module, CondConvNd):
-            spec = module.spec
-            kind = spec.kind
-        elif isinstance(module, _ConvNd) and not has_lazy_weight(module):
-            spec = layer.spec if layer else plain_spec(module, None)
-        else:
-            rows.append(SummaryRow(name, kind, reason=reason))
-            continue
-        costs = [_cost(module, spec, *sizes) for sizes in calls.get(module, [])]
-        one = (1,) * len(spec.kernel_size)
-        parameters = _cost(module, spec, 1, one, one)
-        composition = getattr(module, "composition", "kernel")
-        row = row_costs(parameters, over_parameterized=bool(layer))
-        row["macs"] = row_costs(
-            _total(costs), over_parameterized=bool(layer), composition=composition
-        )["macs"]
-        rows.append(SummaryRow(name, kind, spec.K, spec.S if layer else None, **row, reason=reason))
-    return Summary(rows)
+    return Summary(_row(each, calls.get(each.layer, [])) for each in candidates(model))
 
 
-def _cost(
-    module: _ConvNd | CondConvNd,
-    spec: DOConvSpec | CondConvSpec,
-    batch: int,
-    input_size: tuple[int, ...],
-    output_size: tuple[int, ...],
-) -> LayerCost:
-    bias = module.bias is not None
-    if isinstance(spec, DOConvSpec):
-        return layer_cost(spec, output_size, input_size=input_size, batch_size=batch, bias=bias)
-    routing = isinstance(module, CondConvNd) and module.routing is not None
-    return condconv_cost(spec, output_size, batch_size=batch, bias=bias, routing=routing).layer
-
-
-def _total(costs: list[LayerCost]) -> LayerCost | None:
-    if not costs:
-        return None
-    total = costs[0]
-    for cost in costs[1:]:
-        total = total + cost
-    return total
+def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
+    (name, *_), module, reason, converted = candidate
+    reason = "" if converted else reason or messages.CONVERTIBLE
+    family = family_of(module)
+    if (
+        family is None
+        or not isinstance(module, nn.Module)
+        or (spec := family.spec_of(module)) is None
+    ):
+        return SummaryRow(name, type(module).__name__, reason=reason)
+    return layer_row(
+        name,
+        family.kind(module),
+        spec,
+        reason=reason,
+        bias=module.bias is not None,
+        routing=getattr(module, "routing", None) is not None,
+        composition=getattr(module, "composition", "kernel"),
+        calls=calls,
+    )
 
 
 def _sizes_of_calls(
@@ -113,7 +74,7 @@ def _sizes_of_calls(
         sizes = (batch, tuple(given.shape[-ndim:]), tuple(output.shape[-ndim:]))
         calls.setdefault(module, []).append(sizes)
 
-    convolutions = [m for m in model.modules() if isinstance(m, (_ConvNd, CondConvNd))]
+    convolutions = [m for m in model.modules() if getattr(m, "kernel_size", None) and family_of(m)]
     handles = [module.register_forward_hook(note, with_kwargs=True) for module in convolutions]
     training = {module: module.training for module in model.modules()}
     # Named, because torch warns where it would take all of several devices by default.

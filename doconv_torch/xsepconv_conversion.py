@@ -12,9 +12,10 @@ from torch.nn.modules.conv import _ConvNd
 from doconv_core import family_messages, messages
 from doconv_core.xsepconv import why_kept
 from doconv_core.xsepconv_replacing import Found, plan, report
-from doconv_torch.arrays import over_parameterized, plain_spec
+from doconv_torch.checks import check_ready
 from doconv_torch.conversion import Where
-from doconv_torch.eligibility import check_ready, is_convolution, why_plain
+from doconv_torch.hosts import is_convolution, plain_spec, why_plain
+from doconv_torch.walk import over_parameterized
 from doconv_torch.xsepconv import XSepConv2d
 
 Model = TypeVar("Model", bound=nn.Module)

@@ -17,7 +17,7 @@ from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Gradients
 from doconv_tf.base import DOConvBase
-from doconv_tf.eligibility import HOSTS
+from doconv_tf.hosts import HOSTS
 from tests.backends import Backend
 from tests.cases import Arrays, Case
 from tests.keras_adapter import autodiff

@@ -12,7 +12,7 @@ import doconv_torch
 from doconv_core import LayerState, State
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Gradients
-from doconv_torch.arrays import plain_spec
+from doconv_torch.hosts import plain_spec
 from doconv_torch.layers import LAYERS
 from tests.backends import Backend
 from tests.cases import Arrays, Case

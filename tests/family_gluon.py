@@ -8,8 +8,8 @@ import numpy as np
 
 import doconv_gluon
 from doconv_core import LayerState
-from doconv_core.condconv import experts_to_canonical
 from doconv_core.condconv_oracle import CondConvGradients
+from doconv_core.layout import to_canonical
 from doconv_gluon._compat import mx
 from doconv_gluon.condconv import CONDCONV_LAYERS
 from tests.backend_gluon import ndarray
@@ -67,7 +67,7 @@ class GluonBackend(CondConvBackend):
             y = layer(*given)
         y.backward(ndarray(grad_y))
         W = [
-            experts_to_canonical(layer.spec, parameter.grad().asnumpy(), "OIk")
+            to_canonical(layer.spec, parameter.grad().asnumpy(), "OIk")
             for parameter in (layer.weight, layer.W_extra)
             if parameter is not None
         ]

@@ -14,8 +14,8 @@ import numpy as np
 
 import doconv_tf
 from doconv_core import LayerState
-from doconv_core.condconv import experts_to_canonical
 from doconv_core.condconv_oracle import CondConvGradients
+from doconv_core.layout import to_canonical
 from doconv_tf.condconv import CONDCONV_LAYERS
 from tests.backend_keras import HOW
 from tests.family_backends import CondConvBackend
@@ -79,7 +79,7 @@ class KerasBackend(CondConvBackend):
             return None if variable is None else own[id(variable)]
 
         W = [
-            experts_to_canonical(layer.spec, grad(variable), layer.layout)
+            to_canonical(layer.spec, grad(variable), layer.layout)
             for variable in (layer._kernel, layer.W_extra)
             if variable is not None
         ]

@@ -9,8 +9,8 @@ import torch
 
 import doconv_torch
 from doconv_core import LayerState
-from doconv_core.condconv import experts_to_canonical
 from doconv_core.condconv_oracle import CondConvGradients
+from doconv_core.layout import to_canonical
 from doconv_torch.condconv import CONDCONV_LAYERS
 from tests.family_backends import CondConvBackend
 from tests.family_cases import CondArrays, CondCase
@@ -58,9 +58,9 @@ class TorchBackend(CondConvBackend):
         layer.zero_grad()
         given = [tensor.requires_grad_() for tensor in _tensors(x, alpha)]
         layer(*given).backward(torch.from_numpy(grad_y))
-        W = [experts_to_canonical(layer.spec, layer.weight.grad.numpy(), "OIk")]
+        W = [to_canonical(layer.spec, layer.weight.grad.numpy(), "OIk")]
         if layer.W_extra is not None:
-            W.append(experts_to_canonical(layer.spec, layer.W_extra.grad.numpy(), "OIk"))
+            W.append(to_canonical(layer.spec, layer.W_extra.grad.numpy(), "OIk"))
         return CondConvGradients(
             given[0].grad.numpy(),
             np.concatenate(W, axis=3),

@@ -13,11 +13,8 @@ import pytest
 
 from doconv_core import CondConvSpec, Cost, DOConvSpec, LayerState, check_state, condconv_cost
 from doconv_core.checkpoint import load, save
+from doconv_core.composition import compose_kernel, fold_kernel
 from doconv_core.condconv import (
-    compose_experts,
-    experts_from_canonical,
-    experts_to_canonical,
-    fold_experts,
     mix,
     mix_gradients,
     routing_gradients,
@@ -25,8 +22,9 @@ from doconv_core.condconv import (
     validate_evaluation,
 )
 from doconv_core.condconv_cost import cheaper_evaluation
+from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Oracle
-from doconv_core.summary import row_costs
+from doconv_core.summary import layer_row
 from tests.family_cases import CASES, CondCase, arrays, ids
 
 every_case = pytest.mark.parametrize("case", CASES, ids=ids)
@@ -93,7 +91,7 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
     "W": (
         ValueError,
         "`W` must have shape (4, 6, 4, 9)",
-        lambda: compose_experts(CondConvSpec(4, 6, (3, 3)), np.zeros((6, 4, 9))),
+        lambda: compose_kernel(CondConvSpec(4, 6, (3, 3)), np.zeros((6, 4, 9))),
     ),
     "routing": (
         ValueError,
@@ -125,7 +123,7 @@ def test_what_is_not_allowed(
 def test_mixed_kernels_convolve_as_the_oracle(case: CondCase) -> None:
     """The oracle mixes outputs; the formula mixes kernels and biases, example by example."""
     data, spec = arrays(case), case.spec
-    kernels = mix(compose_experts(spec, data.W, data.D), data.alpha)
+    kernels = mix(compose_kernel(spec, data.W, data.D), data.alpha)
     biases = [None] * case.batch if data.bias is None else mix(data.bias, data.alpha)
     expected = case.oracle(data.x, data.W, data.D, data.bias, data.alpha)
     conv = case.conv
@@ -196,14 +194,14 @@ def test_the_oracle_s_gradients_are_those_by_differences() -> None:
 @every_case
 def test_experts_fold_one_by_one_and_layouts_are_those_of_one_expert(case: CondCase) -> None:
     spec, data = case.spec, arrays(case, "gaussian")
-    kernels = fold_experts(spec, data.W, data.D)
-    np.testing.assert_allclose(kernels, compose_experts(spec, data.W, data.D), rtol=1e-4, atol=1e-4)
+    kernels = fold_kernel(spec, data.W, data.D)
+    np.testing.assert_allclose(kernels, compose_kernel(spec, data.W, data.D), rtol=1e-4, atol=1e-4)
     for layout in ("OIk", "kIO"):
-        array = experts_from_canonical(spec, kernels, layout)
+        array = from_canonical(spec, kernels, layout)
         assert array.ndim == 3 + len(spec.kernel_size)
-        np.testing.assert_array_equal(experts_to_canonical(spec, array, layout), kernels)
-        flat = experts_from_canonical(spec, data.W, layout, spatial=False)
-        np.testing.assert_array_equal(experts_to_canonical(spec, flat, layout), data.W)
+        np.testing.assert_array_equal(to_canonical(spec, array, layout), kernels)
+        flat = from_canonical(spec, data.W, layout, spatial=False)
+        np.testing.assert_array_equal(to_canonical(spec, flat, layout), data.W)
 
 
 # --- cost --------------------------------------------------------------------------------
@@ -224,8 +222,9 @@ def test_cost_counts_what_the_paper_says() -> None:
     assert condconv_cost(spec.plain, (7, 8)).trained == condconv_cost(spec.plain, (7, 8)).condconv
     routed = condconv_cost(spec, (7, 8), routing=False)
     assert routed.condconv + Cost(20, 20) == condconv_cost(spec, (7, 8)).condconv
-    row = row_costs(cost.layer, over_parameterized=True)
-    assert row["macs"] == (cost.condconv.macs, cost.trained.macs, cost.condconv.macs)
+    calls = [(3, (9, 10), (7, 8))]
+    row = layer_row("", "", spec, reason="", bias=True, routing=True, calls=calls)
+    assert row.macs == (cost.condconv.macs, cost.trained.macs, cost.condconv.macs)
 
 
 def test_kernels_are_mixed_unless_there_are_few_positions() -> None:

@@ -15,7 +15,8 @@ from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from doconv_core import CondConvSpec, DOConvSpec
-from doconv_core.condconv import fold_experts, routing_weights
+from doconv_core.composition import fold_kernel
+from doconv_core.condconv import routing_weights
 from doconv_core.condconv_oracle import CondConvGradients
 from tests import backends
 from tests.cases import Arrays, Case
@@ -221,7 +222,7 @@ def test_fold_gives_plain_condconv_with_the_kernels_of_the_core(
     assert type(folded) is type(layer)
     state = backend.state(folded)
     assert state.spec == case.spec.plain
-    kernels = fold_experts(case.spec, data.W, data.D)
+    kernels = fold_kernel(case.spec, data.W, data.D)
     np.testing.assert_array_equal(state.W, kernels, strict=True)
     np.testing.assert_array_equal(state.bias, data.bias)
     sizes = CondArrays(*(None if array is None else abs(array) for array in data))

@@ -10,7 +10,7 @@ import torch
 import doconv_torch
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.xsepconv import NAMES
-from doconv_torch.arrays import plain_spec
+from doconv_torch.hosts import plain_spec
 from tests.xsepconv_cases import XSepArrays, XSepCase, XSepConvBackend, XSepGradients
 
 

@@ -24,7 +24,7 @@ from doconv_core.atomic import replacing
 from doconv_core.checkpoint import read_bytes
 from doconv_core.layout import to_canonical
 from doconv_tf.arrays import to_numpy
-from doconv_tf.eligibility import HOSTS, convolutions
+from doconv_tf.hosts import HOSTS, convolutions
 
 
 class KerasFile(CheckpointFile):

@@ -8,7 +8,7 @@ import keras
 import numpy as np
 
 from doconv_tf.base import DOConvBase
-from doconv_tf.eligibility import HOSTS
+from doconv_tf.hosts import HOSTS
 from doconv_tf.layers import LAYERS
 from doconv_tf.traversal import everything
 from tests.keras_adapter.autodiff import to_numpy

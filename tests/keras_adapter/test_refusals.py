@@ -13,7 +13,6 @@ import pytest
 import doconv_tf
 from doconv_core import messages
 from doconv_tf import convert, fold
-from doconv_tf.conversion import from_conv
 from doconv_tf.traversal import everything
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
@@ -26,6 +25,8 @@ from tests.keras_adapter.helpers import (
 )
 
 L = keras.layers
+
+
 inplace_or_not = pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
 
 
@@ -225,7 +226,7 @@ def test_errors_of_from_conv(conv: Any, kind: type[Exception], message: str) -> 
 def test_from_conv_of_a_pointwise_layer_has_no_D() -> None:
     conv = L.Conv2D(4, 1)
     conv.build((None, 8, 8, 4))
-    layer = from_conv(doconv_tf.DOConv2D, conv, None)
+    layer = doconv_tf.DOConv2D.from_conv(conv)
     assert type(layer) is doconv_tf.DOConv2D
     assert layer.D is None
     np.testing.assert_array_equal(to_numpy(layer.fold().kernel), to_numpy(conv.kernel))

@@ -20,7 +20,7 @@ from doconv_core import compose_kernel
 from doconv_core.layout import from_canonical, to_canonical
 from doconv_core.oracle import Oracle
 from doconv_tf.arrays import canonical_W
-from doconv_tf.eligibility import HOSTS
+from doconv_tf.hosts import HOSTS
 from tests.keras_adapter.autodiff import WAYS, forward, pull_back, to_numpy
 from tests.keras_adapter.helpers import BACKEND, HOST_NAMES, arguments, image, randomize
 
