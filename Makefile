@@ -26,8 +26,8 @@ test: lint test-oldest
 
 # The core alone, on the oldest NumPy that it supports.
 test-oldest: .venv-oldest/.made
-	.venv-oldest/bin/python -m pytest tests/test_core.py tests/test_condconv_core.py \
-	    tests/test_xsepconv.py $(ARGS)
+	.venv-oldest/bin/python -m pytest tests/core/test_kernel.py tests/core/test_condconv.py \
+	    tests/core/test_xsepconv.py $(ARGS)
 
 # All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
 test-star: .venv-star/.made
@@ -38,12 +38,12 @@ test-star: .venv-star/.made
 test-modern: .venv-modern/.made
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=jax .venv-modern/bin/python -m pytest $(ARGS)
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=torch .venv-modern/bin/python -m pytest \
-	    tests/test_star.py tests/test_star_random.py tests/test_star_condconv.py \
-	    tests/test_star_xsepconv.py tests/test_transfer.py tests/keras_adapter $(ARGS)
+	    tests/star/test_conv.py tests/star/test_random.py tests/star/test_condconv.py \
+	    tests/star/test_xsepconv.py tests/star/test_transfer.py tests/keras_adapter $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
-	.venv-star/bin/python -m tests.mutations
+	.venv-star/bin/python -m tests.mutations.run
 
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .

@@ -14,7 +14,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.program import PACKAGES, RESULTS, Preset
+from benchmarks.frame.program import PACKAGES, RESULTS, Preset
 
 PROGRAMS = {
     "step_time": tuple(PACKAGES),

@@ -12,9 +12,9 @@ import numpy as np
 from numpy.typing import NDArray
 from rich.table import Table
 
-from benchmarks.learning import Learned, learning
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import table
+from benchmarks.frame.learning import Learned, learning
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import table
 
 
 class Budget(NamedTuple):
@@ -37,7 +37,7 @@ def measure(settings: Settings, bar: Bar) -> Report:
     """Train plain, DO-Conv, CondConv and XSepConv networks on digits: same data, same seeds."""
     from doconv_cli.demo.experiment import digits  # scikit-learn takes seconds to import
 
-    module = importlib.import_module(f"benchmarks.accuracy_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.accuracy")
     epochs, images, width = BUDGETS[settings.preset]
     data = digits()
     data = data._replace(

@@ -10,11 +10,11 @@ import importlib
 import numpy as np
 from numpy.typing import NDArray
 
-from benchmarks.layers import CONVOLUTION, COPY, FEATURE, LAYERS
-from benchmarks.plot import Value, bars
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import table
-from benchmarks.timing import interleave
+from benchmarks.frame.plot import Value, bars
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import table
+from benchmarks.frame.timing import interleave
+from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, LAYERS
 
 DIRECTIONS = ("forward", "backward")
 AT_LEAST = 0.01
@@ -26,7 +26,7 @@ Times = NDArray[np.float64]
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure forward and backward passes of composing one layer's kernel."""
-    module = importlib.import_module(f"benchmarks.layer_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.layer")
     layers = LAYERS[settings.preset]
     bar.total(2 * settings.rounds * len(layers))
     found: dict[str, dict[str, Times]] = {}

@@ -12,16 +12,16 @@ from typing import Any
 
 import numpy as np
 
-from benchmarks.plot import bars, of_ratio
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import ratio_table, table
-from benchmarks.timing import Ratio, interleave, ratios
-from benchmarks.work import WORKS, Work
+from benchmarks.frame.plot import bars, of_ratio
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import ratio_table, table
+from benchmarks.frame.timing import Ratio, interleave, ratios
+from benchmarks.subjects.work import WORKS, Work
 
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Compare the folded network with the plain one, and with itself before the fold."""
-    module = importlib.import_module(f"benchmarks.inference_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.inference")
     works = [
         work
         for work in WORKS[settings.framework][settings.preset]

@@ -12,18 +12,18 @@ import subprocess
 import sys
 from pathlib import Path
 
-from benchmarks.memory_child import ENVIRONMENT, Memory
-from benchmarks.plot import bars, exact
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import table
-from benchmarks.work import WORKS, Work
+from benchmarks.frame.memory_child import ENVIRONMENT, Memory
+from benchmarks.frame.plot import bars, exact
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import table
+from benchmarks.subjects.work import WORKS, Work
 
 MB = 2**20
 
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure the peak memory of training steps: parameters, momentum and all between."""
-    module = importlib.import_module(f"benchmarks.step_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.step")
     works = WORKS[settings.framework][settings.preset]
     ways = {work: module.ways(work) for work in works}
     if settings.preset == "tiny":  # a process each takes seconds
@@ -75,7 +75,7 @@ def _rows(peaks: dict[str, int], W: int) -> list[tuple[str, ...]]:
 def _in_a_child(framework: str, work: Work, way: str) -> Memory:
     arguments = [framework, json.dumps(work._asdict()), way]
     result = subprocess.run(
-        [sys.executable, "-m", "benchmarks.memory_child", *arguments],
+        [sys.executable, "-m", "benchmarks.frame.memory_child", *arguments],
         cwd=Path(__file__).parents[1],
         env={**os.environ, **ENVIRONMENT},
         capture_output=True,

@@ -7,16 +7,16 @@ from __future__ import annotations
 
 import importlib
 
-from benchmarks.plot import bars, of_ratio
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import ratio_table
-from benchmarks.timing import Ratio, interleave, ratios
-from benchmarks.work import WORKS
+from benchmarks.frame.plot import bars, of_ratio
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import ratio_table
+from benchmarks.frame.timing import Ratio, interleave, ratios
+from benchmarks.subjects.work import WORKS
 
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure whole training steps, interleaved in one process, as ratios to the plain one."""
-    module = importlib.import_module(f"benchmarks.step_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.step")
     works = WORKS[settings.framework][settings.preset]
     bar.total(len(works) * settings.rounds)
     found: dict[str, dict[str, Ratio]] = {}

@@ -11,12 +11,12 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.curves import Curve, curves
-from benchmarks.layers import Layer
-from benchmarks.plot import Value
-from benchmarks.program import Bar, Report, Settings, command
-from benchmarks.table import table
-from benchmarks.timing import interleave
+from benchmarks.frame.curves import Curve, curves
+from benchmarks.frame.plot import Value
+from benchmarks.frame.program import Bar, Report, Settings, command
+from benchmarks.frame.table import table
+from benchmarks.frame.timing import interleave
+from benchmarks.subjects.layers import Layer
 
 WAYS = ("plain", "DO-Conv")
 
@@ -69,7 +69,7 @@ class Point(NamedTuple):
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure what composing adds to a 3x3 layer's step, by batch, image and channels."""
-    module = importlib.import_module(f"benchmarks.layer_{settings.framework}")
+    module = importlib.import_module(f"benchmarks.with_{settings.framework}.layer")
     sizes = PRESETS[settings.preset]
     varied = {name: getattr(sizes, name) for name in ("batch", "image", "channels")}
     bar.total(settings.rounds * sum(map(len, varied.values())))

@@ -25,12 +25,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_core import file_messages as messages
-from doconv_core.atomic import replacing
-from doconv_core.condconv import CondConvSpec
-from doconv_core.header import Header, read_header
-from doconv_core.spec import DOConvSpec
-from doconv_core.state import LayerState, State
+from doconv_core import messages
+from doconv_core.files.atomic import replacing
+from doconv_core.files.header import Header, read_header
+from doconv_core.kernel.spec import DOConvSpec
+from doconv_core.model.state import LayerState, State
+from doconv_core.neighbours.condconv import CondConvSpec
 
 VERSION = 1
 """Of the record; a file of a later one is refused."""
@@ -90,12 +90,12 @@ def load(path: str | os.PathLike[str]) -> State:
     header = read_header(data, path)
     for name, dtype in header.dtypes.items():
         if dtype not in _DTYPES:
-            raise ValueError(messages.bad_file(path, f"{name!r} is of type {dtype}"))
+            raise ValueError(messages.files.bad_file(path, f"{name!r} is of type {dtype}"))
     specs = _specs(header.metadata, path)
     try:
         arrays: dict[str, NDArray[Any]] = safetensors.numpy.load(data)
     except safetensors.SafetensorError as fault:
-        raise ValueError(messages.bad_file(path, str(fault))) from fault
+        raise ValueError(messages.files.bad_file(path, str(fault))) from fault
     state = {}
     for layer, spec in specs.items():
         try:
@@ -104,9 +104,11 @@ def load(path: str | os.PathLike[str]) -> State:
                 raise ValueError(f"{layer}.W is missing")
             state[layer] = LayerState(spec, W, D, bias, routing)
         except ValueError as fault:
-            raise ValueError(messages.bad_file(path, f"layer {layer!r}: {fault}")) from fault
+            raise ValueError(messages.files.bad_file(path, f"layer {layer!r}: {fault}")) from fault
     if arrays:
-        raise ValueError(messages.bad_file(path, f"its record does not name {sorted(arrays)}"))
+        raise ValueError(
+            messages.files.bad_file(path, f"its record does not name {sorted(arrays)}")
+        )
     return state
 
 
@@ -117,7 +119,7 @@ def read_bytes(path: str | os.PathLike[str]) -> bytes:
         OSError: it is a folder, is not there, or cannot be read.
     """
     if Path(path).is_dir():
-        raise IsADirectoryError(messages.is_a_folder(path))
+        raise IsADirectoryError(messages.files.is_a_folder(path))
     return Path(path).read_bytes()
 
 
@@ -130,13 +132,13 @@ def _arrays(state: Mapping[str, LayerState]) -> dict[str, NDArray[Any]]:
     arrays = {}
     for layer, own in state.items():
         if not layer.isprintable():
-            raise ValueError(messages.bad_layer_name(layer))
+            raise ValueError(messages.files.bad_layer_name(layer))
         for name in _ARRAYS:
             array = getattr(own, name)
             if array is None:
                 continue
             if array.dtype.name not in _DTYPES.values():
-                raise ValueError(messages.bad_stored_dtype(f"{layer}.{name}", array.dtype))
+                raise ValueError(messages.files.bad_stored_dtype(f"{layer}.{name}", array.dtype))
             # The library's writer takes an array's buffer whatever its strides say.
             arrays[f"{layer}.{name}"] = np.ascontiguousarray(array)
     return arrays
@@ -148,7 +150,7 @@ def _specs(
     """The record's sizes, checked."""
 
     def refuse(fault: str) -> ValueError:
-        return ValueError(messages.bad_file(path, fault))
+        return ValueError(messages.files.bad_file(path, fault))
 
     if KEY not in metadata:
         raise refuse("it was not written by doconv_core.checkpoint.save")
@@ -176,5 +178,5 @@ def _safetensors() -> Any:
     try:
         import safetensors.numpy
     except ImportError as fault:
-        raise ImportError(messages.needs_package("safetensors", "neutral files")) from fault
+        raise ImportError(messages.files.needs_package("safetensors", "neutral files")) from fault
     return safetensors

@@ -27,12 +27,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
-from doconv_core import file_messages, messages
-from doconv_core.composition import fold_kernel
-from doconv_core.initialization import identity
-from doconv_core.rounding import round_once
-from doconv_core.spec import DOConvSpec
-from doconv_core.state import LayerState
+from doconv_core import messages
+from doconv_core.kernel.composition import fold_kernel
+from doconv_core.kernel.initialization import identity
+from doconv_core.kernel.rounding import round_once
+from doconv_core.kernel.spec import DOConvSpec
+from doconv_core.model.state import LayerState
 
 Array = NDArray[Any]
 
@@ -97,7 +97,7 @@ class OfficialLayer:
                 expressible (use :meth:`kernel`).
         """
         if not self.expressible:
-            raise ValueError(file_messages.official_not_expressible(self.name, self.groups))
+            raise ValueError(messages.files.official_not_expressible(self.name, self.groups))
         return LayerState(self._spec(kernel_size, groups), self.W, self.D, self.bias)
 
     def kernel(self, dtype: DTypeLike | None = None) -> Array:
@@ -127,7 +127,7 @@ class OfficialLayer:
         kernel_size = kernel_size or self.kernel_size
         elements = 1 if self.D is None else self.D.shape[1]
         if kernel_size is None or math.prod(kernel_size) != elements:
-            raise ValueError(file_messages.official_kernel_size(self.name, kernel_size, elements))
+            raise ValueError(messages.files.official_kernel_size(self.name, kernel_size, elements))
         groups = self.groups or groups or 1
         O, channels, S = self.W.shape
         return DOConvSpec(channels * groups, O, kernel_size, groups, S)
@@ -157,7 +157,7 @@ def read(arrays: Mapping[str, Array], source: str) -> dict[str, OfficialLayer]:
         True
     """
     if source not in SOURCES:
-        raise ValueError(messages.bad_choice("source", source, SOURCES))
+        raise ValueError(messages.layer.bad_choice("source", source, SOURCES))
     keys: dict[str, dict[str, str]] = {}
     for key in arrays:
         if match := _KEYS[source].fullmatch(key):
@@ -182,13 +182,13 @@ def _layer(
             return None
         return OfficialLayer(source, name, tuple(keys.values()), W, None, bias, (1, 1))
     if D is None or W is None:
-        raise ValueError(file_messages.official_incomplete(name, sorted(keys)))
+        raise ValueError(messages.files.official_incomplete(name, sorted(keys)))
     if source != "torch":
         D = D.transpose(2, 0, 1)
     (I, K, S), (O, a, columns) = D.shape, W.shape
     if not (K <= S == columns and I % a == 0 and O % (I // a) == 0):
         raise ValueError(
-            file_messages.official_sizes(name, arrays[_W[source]].shape, arrays["D"].shape)
+            messages.files.official_sizes(name, arrays[_W[source]].shape, arrays["D"].shape)
         )
     if source != "torch":  # row a*g + q to row q*(I/g) + a
         D = D.reshape(a, I // a, K, S).swapaxes(0, 1).reshape(D.shape)

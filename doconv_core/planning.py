@@ -69,10 +69,10 @@ def plan(candidates: Iterable[Candidate], where: Where | None, root: Any = None)
         reason = each.reason
         if each.done:
             continue
-        if each.layer is root and reason not in ("", messages.POINTWISE):
-            raise ValueError(messages.cannot_convert("", type(root).__name__, reason))
+        if each.layer is root and reason not in ("", messages.model.POINTWISE):
+            raise ValueError(messages.model.cannot_convert("", type(root).__name__, reason))
         if not reason and where and not any(where(name, each.layer) for name in each.names):
-            reason = messages.NOT_SELECTED
+            reason = messages.model.NOT_SELECTED
         if reason:
             decided.reasons[reason] += 1
         else:

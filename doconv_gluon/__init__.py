@@ -13,10 +13,8 @@ Example:
     >>> trainable = convert(net)  # computes exactly what net does
 """
 
-from doconv_gluon.checkpoint import get_state, set_state
-from doconv_gluon.condconv import CondConv1D, CondConv2D, CondConv3D
-from doconv_gluon.conversion import convert, fold
-from doconv_gluon.layers import (
+from doconv_gluon.layers.condconv import CondConv1D, CondConv2D, CondConv3D
+from doconv_gluon.layers.do_conv import (
     DOConv1D,
     DOConv1DTranspose,
     DOConv2D,
@@ -24,11 +22,13 @@ from doconv_gluon.layers import (
     DOConv3D,
     DOConv3DTranspose,
 )
-from doconv_gluon.official import load_official
-from doconv_gluon.routing import Routing
-from doconv_gluon.summary import summary
-from doconv_gluon.xsepconv import XSepConv2D
-from doconv_gluon.xsepconv_conversion import convert_depthwise
+from doconv_gluon.layers.routing import Routing
+from doconv_gluon.layers.xsepconv import XSepConv2D
+from doconv_gluon.model.conversion import convert, fold
+from doconv_gluon.model.official import load_official
+from doconv_gluon.model.replacement import convert_depthwise
+from doconv_gluon.model.state import get_state, set_state
+from doconv_gluon.model.summary import summary
 
 __all__ = [
     "CondConv1D",

@@ -7,8 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from doconv_gluon._compat import import_gluoncv, numpy_aliases
-from doconv_gluon.conversion import Where, convert
+from doconv_gluon.model.conversion import Where, convert
+from doconv_gluon.mxnet import import_gluoncv, numpy_aliases
 
 gluoncv: Any = import_gluoncv()
 resnetv1b: Any = gluoncv.model_zoo.resnetv1b

@@ -13,10 +13,11 @@ Example:
     >>> deployed = fold(trainable)  # keras.layers.Conv2D again, with the same config
 """
 
-from doconv_tf.checkpoint import get_state, set_state
-from doconv_tf.condconv import CondConv1D, CondConv2D, CondConv3D
-from doconv_tf.conversion import convert, fold
-from doconv_tf.layers import (
+import sys
+
+from doconv_tf.layers import condconv, routing, xsepconv
+from doconv_tf.layers.condconv import CondConv1D, CondConv2D, CondConv3D
+from doconv_tf.layers.do_conv import (
     DOConv1D,
     DOConv1DTranspose,
     DOConv2D,
@@ -28,11 +29,13 @@ from doconv_tf.layers import (
     DOSeparableConv1D,
     DOSeparableConv2D,
 )
-from doconv_tf.official import load_official
-from doconv_tf.routing import Routing
-from doconv_tf.summary import summary
-from doconv_tf.xsepconv import XSepConv2D
-from doconv_tf.xsepconv_conversion import convert_depthwise
+from doconv_tf.layers.routing import Routing
+from doconv_tf.layers.xsepconv import XSepConv2D
+from doconv_tf.model.conversion import convert, fold
+from doconv_tf.model.official import load_official
+from doconv_tf.model.replacement import convert_depthwise
+from doconv_tf.model.state import get_state, set_state
+from doconv_tf.model.summary import summary
 
 __all__ = [
     "CondConv1D",
@@ -58,3 +61,6 @@ __all__ = [
     "set_state",
     "summary",
 ]
+
+# By these names files of version 0.1 know the classes.
+sys.modules |= {f"{__name__}.{m.__name__.split('.')[-1]}": m for m in (condconv, routing, xsepconv)}

@@ -8,11 +8,11 @@ Example:
     >>> deployed = fold(trainable)  # torch.nn.Conv2d again, with the same state keys
 """
 
-from doconv_torch.at_optimizer import OptimizerDOConv
-from doconv_torch.checkpoint import get_state, set_state
-from doconv_torch.condconv import CondConv1d, CondConv2d, CondConv3d
-from doconv_torch.conversion import convert, fold
-from doconv_torch.layers import (
+import sys
+
+from doconv_torch.layers import condconv, routing, xsepconv
+from doconv_torch.layers.condconv import CondConv1d, CondConv2d, CondConv3d
+from doconv_torch.layers.do_conv import (
     DOConv1d,
     DOConv2d,
     DOConv3d,
@@ -20,11 +20,14 @@ from doconv_torch.layers import (
     DOConvTranspose2d,
     DOConvTranspose3d,
 )
-from doconv_torch.official import load_official
-from doconv_torch.routing import Routing
-from doconv_torch.summary import summary
-from doconv_torch.xsepconv import XSepConv2d
-from doconv_torch.xsepconv_conversion import convert_depthwise
+from doconv_torch.layers.routing import Routing
+from doconv_torch.layers.xsepconv import XSepConv2d
+from doconv_torch.model.at_optimizer import OptimizerDOConv
+from doconv_torch.model.conversion import convert, fold
+from doconv_torch.model.official import load_official
+from doconv_torch.model.replacement import convert_depthwise
+from doconv_torch.model.state import get_state, set_state
+from doconv_torch.model.summary import summary
 
 __all__ = [
     "CondConv1d",
@@ -47,3 +50,6 @@ __all__ = [
     "set_state",
     "summary",
 ]
+
+# By these names pickles of version 0.1 know the classes.
+sys.modules |= {f"{__name__}.{m.__name__.split('.')[-1]}": m for m in (condconv, routing, xsepconv)}

@@ -8,8 +8,8 @@ from typing import NoReturn
 import pytest
 from hypothesis import settings
 
-from tests import backends
-from tests.backends import Backend
+from tests.star.backends import backend as backends
+from tests.star.backends.backend import Backend
 
 # The machine may be slow or busy, and a failure must come back when it is looked for.
 settings.register_profile("doconv", deadline=None, derandomize=True)
@@ -41,7 +41,7 @@ def pytest_pycollect_makemodule(
         return None
     if name in backends.names():
         try:
-            __import__(f"tests.backend_{name}")
+            __import__(f"tests.star.backends.backend_{name}")
             return None
         except ImportError:
             pass

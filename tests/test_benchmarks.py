@@ -13,11 +13,11 @@ import pytest
 from typer.testing import CliRunner
 
 from benchmarks.__main__ import PROGRAMS
-from benchmarks.layers import CONVOLUTION, COPY, FEATURE, Layer
-from benchmarks.memory_child import resident_peak
-from benchmarks.timing import interleave, ratio
-from benchmarks.work import Work
-from tests import backends
+from benchmarks.frame.memory_child import resident_peak
+from benchmarks.frame.timing import interleave, ratio
+from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer
+from benchmarks.subjects.work import Work
+from tests.star.backends import backend as backends
 
 pytestmark = [
     # torch's compiler and profiler, and TensorFlow, read what Python 3.11 has deprecated.
@@ -74,8 +74,8 @@ def test_the_folded_network_is_made_of_what_the_plain_one_is(
 @pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
 def test_every_way_of_training_starts_from_the_same_function(framework: str) -> None:
     require(framework)
-    inference = importlib.import_module(f"benchmarks.inference_{framework}")
-    peers = importlib.import_module(f"benchmarks.peers_{framework}").PEERS
+    inference = importlib.import_module(f"benchmarks.with_{framework}.inference")
+    peers = importlib.import_module(f"benchmarks.with_{framework}.peers").PEERS
     work = Work("tiny", 2, 8)
     x = inference.images(work)
     plain = inference.predict(inference.network(work), x)
@@ -89,7 +89,7 @@ def test_every_way_of_training_starts_from_the_same_function(framework: str) -> 
 @pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
 def test_every_way_of_composing_gives_the_same_kernel(framework: str) -> None:
     require(framework)
-    module = importlib.import_module(f"benchmarks.layer_{framework}")
+    module = importlib.import_module(f"benchmarks.with_{framework}.layer")
     passes = module.passes(Layer(3, 5, 3, 1, 2, 4), compiled=False)
     others = {COPY, CONVOLUTION, FEATURE, "ours, at the optimizer"}
     assert others - {"ours, at the optimizer"} <= set(passes)
@@ -108,7 +108,7 @@ def array(tensor: Any) -> np.ndarray:
 
 def test_the_feature_composition_of_keras_computes_what_the_layer_does() -> None:
     require("keras")
-    from benchmarks.peers_keras import Feature, keras
+    from benchmarks.with_keras.peers import Feature, keras
     from doconv_tf import DOConv2D
 
     sizes = {"filters": 5, "kernel_size": 3, "strides": 2, "padding": "same"}
@@ -146,7 +146,7 @@ def test_peak_memory_of_torch_counts_its_arrays() -> None:
     require("torch")
     import torch
 
-    from benchmarks.memory_torch import peak
+    from benchmarks.with_torch.memory import peak
 
     def training() -> Any:
         kept = torch.zeros(1000)

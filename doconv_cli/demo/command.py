@@ -12,7 +12,7 @@ import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
-from doconv_cli.demo import trainer as trainers
+from doconv_cli.demo.trainers import trainer as trainers
 
 
 class Framework(str, Enum):
@@ -81,7 +81,7 @@ def demo(
 
 def _write_figures(path: Path, framework: str, seed: int, pairs: object, told: object) -> None:
     from doconv_cli.demo.experiment import Pairs, Story
-    from doconv_core.atomic import replacing
+    from doconv_core.files.atomic import replacing
 
     assert isinstance(pairs, Pairs)
     assert isinstance(told, Story)

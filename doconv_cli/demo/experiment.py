@@ -12,7 +12,7 @@ from numpy.typing import NDArray
 from sklearn.datasets import load_digits
 from sklearn.model_selection import train_test_split
 
-from doconv_cli.demo.trainer import Trainer
+from doconv_cli.demo.trainers.trainer import Trainer
 
 KINDS = ("plain", "DO-Conv")
 

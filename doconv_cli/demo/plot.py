@@ -12,7 +12,7 @@ import matplotlib.pyplot as plt
 from matplotlib.ticker import MaxNLocator
 
 from doconv_cli.demo.experiment import KINDS, Pairs
-from doconv_core.atomic import replacing
+from doconv_core.files.atomic import replacing
 
 COLORS = ("#666666", "#c2410c")
 

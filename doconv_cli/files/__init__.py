@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import typer
 
-from doconv_cli.files.convert import convert
-from doconv_cli.files.fold import fold
-from doconv_cli.files.inspect import inspect
+from doconv_cli.files.verbs.convert import convert
+from doconv_cli.files.verbs.fold import fold
+from doconv_cli.files.verbs.inspect import inspect
 
 
 def register(app: typer.Typer) -> None:

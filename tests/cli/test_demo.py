@@ -12,7 +12,7 @@ from typer.testing import CliRunner
 
 from doconv_cli.demo.statistics import Difference, mean, paired_difference
 from doconv_cli.main import app
-from tests import backends
+from tests.star.backends import backend as backends
 
 # MXNet 1.9.1 names scipy's matrices by a path that scipy 1.8 deprecated.
 pytestmark = pytest.mark.filterwarnings("ignore:Please import `csr_matrix`:DeprecationWarning")
@@ -46,7 +46,8 @@ def test_it_trains_compares_and_writes_its_files(framework: str, tmp_path: Path)
 
 
 def test_both_ways_start_from_the_same_function(framework: str) -> None:
-    from doconv_cli.demo import experiment, trainer
+    from doconv_cli.demo import experiment
+    from doconv_cli.demo.trainers import trainer
 
     images = experiment.digits().test_images[:16]
     kind = trainer.load(framework)
@@ -58,7 +59,7 @@ def test_a_missing_framework_gives_one_line_with_the_command(
     monkeypatch: pytest.MonkeyPatch, tmp_path: Path
 ) -> None:
     monkeypatch.setitem(sys.modules, "torch", None)
-    monkeypatch.delitem(sys.modules, "doconv_cli.demo.with_torch", raising=False)
+    monkeypatch.delitem(sys.modules, "doconv_cli.demo.trainers.with_torch", raising=False)
     result = CliRunner().invoke(app, [*RUN, "--out", str(tmp_path)])
     assert result.exit_code == 1
     assert result.stdout == ""

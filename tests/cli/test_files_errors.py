@@ -19,7 +19,7 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from doconv_cli.files.torch_files import TorchFile
+from doconv_cli.files.formats.torch_files import TorchFile
 from tests.cli.command import fail, run
 from tests.cli.torch_models import (
     SUFFIXES,

@@ -11,12 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-pytest.importorskip("doconv_gluon._compat", reason="Gluon's files need MXNet", exc_type=ImportError)
+pytest.importorskip("doconv_gluon.mxnet", reason="Gluon's files need MXNet", exc_type=ImportError)
 import doconv_gluon
-from doconv_cli.files.gluon_file import GluonFile
+from doconv_cli.files.formats.gluon_file import GluonFile
 from doconv_core import DOConvSpec
 from doconv_core.official import read
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.cli.command import fail, succeed
 
 nn = mx.gluon.nn

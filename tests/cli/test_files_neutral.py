@@ -12,7 +12,7 @@ import safetensors.numpy
 
 from doconv_core import DOConvSpec, LayerState, State, fold_kernel
 from doconv_core.checkpoint import save
-from doconv_core.layout import from_canonical
+from doconv_core.kernel.layout import from_canonical
 from tests.cli.command import fail, succeed
 
 

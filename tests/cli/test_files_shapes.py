@@ -8,9 +8,9 @@ import numpy as np
 from hypothesis import given
 from hypothesis import strategies as st
 
-from doconv_cli.files.find import find_layers
 from doconv_cli.files.hints import Hints
-from doconv_cli.files.layers import DOLayer, pytorch_layout
+from doconv_cli.files.layers.find import find_layers
+from doconv_cli.files.layers.layers import DOLayer, pytorch_layout
 from doconv_core import DOConvSpec, LayerState, compose_kernel
 
 

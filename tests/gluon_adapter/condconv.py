@@ -6,7 +6,7 @@ from typing import Any
 
 import numpy as np
 
-from tests.backend_gluon import ndarray
+from tests.star.backends.backend_gluon import ndarray
 
 
 def images(channels: int, *, batch: int = 3, size: int = 7, ndim: int = 2, seed: int = 1) -> Any:

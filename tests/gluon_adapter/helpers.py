@@ -10,11 +10,10 @@ from typing import Any
 import numpy as np
 
 import doconv_gluon
-from doconv_gluon._compat import mx
-from doconv_gluon.arrays import blocks_once
-from doconv_gluon.base import DOConvNd
-from doconv_gluon.layers import LAYERS
-from tests.backend_gluon import ndarray
+from doconv_gluon.layers.arrays import blocks_once
+from doconv_gluon.layers.do_conv import LAYERS, DOConvNd
+from doconv_gluon.mxnet import mx
+from tests.star.backends.backend_gluon import ndarray
 
 nn = mx.gluon.nn
 

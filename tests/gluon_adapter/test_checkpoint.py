@@ -7,7 +7,7 @@ import pytest
 
 from doconv_core import LayerState
 from doconv_gluon import DOConv2D, convert, get_state, set_state
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, layers_of, network, shared_pair, trained_network
 
 

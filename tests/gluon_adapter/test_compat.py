@@ -9,7 +9,7 @@ import warnings
 import numpy as np
 import pytest
 
-from doconv_gluon import _compat
+from doconv_gluon import mxnet as _compat
 from tests.gluon_adapter.helpers import in_child
 
 
@@ -98,7 +98,7 @@ def test_gluoncv_itself_still_refuses_that_torch() -> None:
         pytest.skip("GluonCV imports beside torch < 2")
     code = (
         "import warnings; warnings.simplefilter('ignore')\n"
-        "from doconv_gluon._compat import mx\nimport torch\n"
+        "from doconv_gluon.mxnet import mx\nimport torch\n"
         "try:\n    import gluoncv\nexcept RuntimeError as error:\n    print(error)"
     )
     assert "torch" in in_child(code)

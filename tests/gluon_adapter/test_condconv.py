@@ -11,19 +11,12 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_gluon import (
-    CondConv1D,
-    CondConv2D,
-    CondConv3D,
-    Routing,
-    condconv_base,
-    get_state,
-    set_state,
-)
-from doconv_gluon._compat import mx
-from tests.backend_gluon import ndarray
+from doconv_gluon import CondConv1D, CondConv2D, CondConv3D, Routing, get_state, set_state
+from doconv_gluon.layers import condconv as condconv_base
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.condconv import images, trained
 from tests.gluon_adapter.helpers import nn
+from tests.star.backends.backend_gluon import ndarray
 
 CLASSES = [(CondConv1D, nn.Conv1D), (CondConv2D, nn.Conv2D), (CondConv3D, nn.Conv3D)]
 every_class = pytest.mark.parametrize(("ours", "host"), CLASSES, ids=lambda cls: cls.__name__)

@@ -21,10 +21,11 @@ from doconv_gluon import (
     set_state,
     summary,
 )
-from doconv_gluon._compat import mx
-from tests.backend_gluon import ndarray
+from doconv_gluon import messages as gluon_messages
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.condconv import images, trained
 from tests.gluon_adapter.helpers import nn, sgd, step, values
+from tests.star.backends.backend_gluon import ndarray
 
 hybrid = pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
 
@@ -62,7 +63,7 @@ def test_convert_gives_every_expert_a_D_and_changes_no_bit(
     with caplog.at_level(logging.INFO, "doconv"):
         converted = convert(net, D_mul=11)
     assert caplog.messages == [
-        f"convert: 3 of 4 convolutions over-parameterized; 1 left: {messages.POINTWISE}"
+        f"convert: 3 of 4 convolutions over-parameterized; 1 left: {messages.model.POINTWISE}"
     ]
     assert values(net) == before
     np.testing.assert_array_equal(converted(x).asnumpy(), expected)
@@ -138,14 +139,14 @@ def test_what_is_not_finite_leaves_the_model_as_it_was(array: str) -> None:
 
 
 def test_what_has_no_values_yet_cannot_be_folded_or_read() -> None:
-    with pytest.raises(ValueError, match=messages.NO_VALUES_YET):
+    with pytest.raises(ValueError, match=messages.model.NO_VALUES_YET):
         fold(network("K"))
-    with pytest.raises(ValueError, match=messages.NO_VALUES_YET):
+    with pytest.raises(ValueError, match=messages.model.NO_VALUES_YET):
         get_state(CondConv2D(4, 3, in_channels=4))
     routed = CondConv2D(4, 3, in_channels=4)
     routed.weight.initialize()
     routed.bias.initialize()
-    with pytest.raises(ValueError, match=messages.NO_VALUES_YET):  # of its routing
+    with pytest.raises(ValueError, match=messages.model.NO_VALUES_YET):  # of its routing
         get_state(routed)
     assert fold(network())[1].D is None
 
@@ -175,7 +176,7 @@ def test_a_weight_that_a_plain_layer_has_too_is_neither_converted_nor_folded() -
     converted = convert(net, where=lambda name, _: name == "1")
     assert (converted[0].D, converted[1].D) == (None, None)
     net = with_its_twin(CondConv2D(4, 3, in_channels=4, D_mul="K"))
-    with pytest.raises(ValueError, match=f"cannot fold layer '0'.*{messages.SHARED_WEIGHT}"):
+    with pytest.raises(ValueError, match=f"cannot fold layer '0'.*{gluon_messages.SHARED_WEIGHT}"):
         fold(net)
 
 
@@ -195,11 +196,14 @@ def as_integers(layer: Any) -> Any:
 
 
 LEFT = {
-    "pointwise": (lambda: CondConv2D(4, 1, in_channels=4), messages.POINTWISE),
-    "subclass": (lambda: Own(4, 3, in_channels=4), messages.OWN_FORWARD),
-    "instance": (lambda: own_forward(CondConv2D(4, 3, in_channels=4)), messages.INSTANCE_FORWARD),
-    "more": (lambda: with_more(CondConv2D(4, 3, in_channels=4)), messages.OTHER_ARRAYS),
-    "integers": (lambda: as_integers(CondConv2D(4, 3, in_channels=4)), messages.NOT_FLOATING),
+    "pointwise": (lambda: CondConv2D(4, 1, in_channels=4), messages.model.POINTWISE),
+    "subclass": (lambda: Own(4, 3, in_channels=4), messages.model.OWN_FORWARD),
+    "instance": (
+        lambda: own_forward(CondConv2D(4, 3, in_channels=4)),
+        messages.model.INSTANCE_FORWARD,
+    ),
+    "more": (lambda: with_more(CondConv2D(4, 3, in_channels=4)), messages.model.OTHER_ARRAYS),
+    "integers": (lambda: as_integers(CondConv2D(4, 3, in_channels=4)), messages.model.NOT_FLOATING),
 }
 
 
@@ -210,13 +214,13 @@ def test_what_cannot_be_converted_is_left_with_the_reason(build: Any, reason: st
     converted = convert(net, inplace=True)
     assert converted[1].D is None
     assert summary(converted)[1].reason == reason
-    if reason != messages.POINTWISE:
+    if reason != messages.model.POINTWISE:
         with pytest.raises(ValueError, match="cannot over-parameterize the layer"):
             convert(net[1])
 
 
 def test_a_subclass_cannot_be_folded() -> None:
-    with pytest.raises(ValueError, match=messages.OWN_FORWARD):
+    with pytest.raises(ValueError, match=messages.model.OWN_FORWARD):
         trained(Own(4, 3, in_channels=4, D_mul="K")).fold()
 
 
@@ -229,9 +233,9 @@ def test_summary_counts_the_layers() -> None:
     nets = [network(), trained_net, fold(trained_net)]
     rows = summary(trained_net, images(3, batch=2, size=8))
     assert [(row.name, row.kind, row.K, row.S, row.reason) for row in rows] == [
-        ("0", "Conv2D", 9, None, messages.CONVERTIBLE),
+        ("0", "Conv2D", 9, None, messages.model.CONVERTIBLE),
         ("1", "DO-CondConv", 9, 9, ""),
-        ("3", "CondConv", 1, None, messages.POINTWISE),
+        ("3", "CondConv", 1, None, messages.model.POINTWISE),
         ("4", "DO-CondConv", 9, 9, ""),
     ]
     for row in rows:
@@ -243,7 +247,7 @@ def test_summary_counts_the_layers() -> None:
     kernel, positions, experts = 6 * 6 * 9, 3 * 3, 3
     plain = 2 * (kernel * positions + experts * (kernel + 6 + 12))
     assert rows[3].macs == (plain, plain + experts * kernel * 9, plain)
-    assert summary(network())[1].reason == messages.CONVERTIBLE
+    assert summary(network())[1].reason == messages.model.CONVERTIBLE
     assert summary(CondConv2D(4, 3))[0].K is None  # its sizes are not known
 
 

@@ -10,7 +10,7 @@ import numpy as np
 import pytest
 
 from doconv_gluon import CondConv1D, CondConv2D, CondConv3D
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.condconv import images, trained
 from tests.gluon_adapter.helpers import nn, sgd, step
 

@@ -10,7 +10,7 @@ import pytest
 
 from doconv_core import CondConvSpec
 from doconv_gluon import CondConv2D, Routing
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.condconv import images, trained
 
 

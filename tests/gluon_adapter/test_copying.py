@@ -9,8 +9,8 @@ import numpy as np
 import pytest
 
 from doconv_gluon import convert
-from doconv_gluon._compat import mx
-from doconv_gluon.copying import copy_model
+from doconv_gluon.layers.copying import copy_model
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, network, nn, sgd, step, values
 
 

@@ -10,10 +10,10 @@ from hypothesis import given
 from hypothesis import strategies as st
 
 from doconv_gluon import convert, fold
-from doconv_gluon._compat import mx
-from doconv_gluon.deconvolution import _as_convolution
-from tests.backend_gluon import ndarray
+from doconv_gluon.mxnet import mx
+from doconv_gluon.tensors.deconvolution import _as_convolution
 from tests.gluon_adapter.helpers import disturb, in_child, nn
+from tests.star.backends.backend_gluon import ndarray
 
 LAYOUTS = {1: "NCW", 2: "NCHW", 3: "NCDHW"}
 
@@ -96,7 +96,7 @@ def test_the_host_still_cannot_differentiate_a_computed_kernel() -> None:
     """If this fails, the workaround is no longer needed. It may end the process, hence a child."""
     code = """
 import os
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 x, kernel = mx.nd.ones((1, 4, 5, 5)), mx.nd.ones((4, 8, 3, 3))
 kernel.attach_grad()
 with mx.autograd.record():

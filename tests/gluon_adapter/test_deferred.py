@@ -7,11 +7,11 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core.spec import DOConvSpec
+from doconv_core.kernel.spec import DOConvSpec
 from doconv_gluon import DOConv2D, DOConv2DTranspose
-from doconv_gluon._compat import mx
-from tests.backend_gluon import ndarray
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import nn
+from tests.star.backends.backend_gluon import ndarray
 
 WAYS = {
     "imperative": lambda net: None,

@@ -9,7 +9,7 @@ import pytest
 
 MODULES = ["doconv_gluon"] + [
     f"doconv_gluon.{name}"
-    for name in ("layers", "conversion", "summary", "checkpoint", "model_zoo")
+    for name in ("layers.do_conv", "model.conversion", "model.summary", "model.state", "model_zoo")
 ]
 
 

@@ -10,10 +10,10 @@ import numpy as np
 import pytest
 
 from doconv_gluon import DOConv2D, DOConv2DTranspose
-from doconv_gluon._compat import mx
-from doconv_gluon.base import DOConvNd
-from tests.backend_gluon import ndarray
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import CLASSES, IDS, disturb, in_child, nn
+from tests.star.backends.backend_gluon import ndarray
 
 every_class = pytest.mark.parametrize(("ours", "host"), CLASSES, ids=IDS)
 

@@ -12,7 +12,6 @@ import pytest
 
 from doconv_core import network_layers
 from doconv_gluon import convert, fold, summary
-from doconv_gluon._compat import mx
 from doconv_gluon.model_zoo import (
     backbone,
     backbone_and_head,
@@ -20,8 +19,9 @@ from doconv_gluon.model_zoo import (
     get_plain_model,
     gluoncv,
 )
-from tests.backend_gluon import ndarray
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import layers_of
+from tests.star.backends.backend_gluon import ndarray
 
 pytestmark = [
     # MXNet's own: of SymbolBlock.imports; of mx.nd.array beside a recent SciPy (Faster R-CNN's

@@ -1,4 +1,4 @@
-"""Whole checkpoints of the authors' Gluon models; single layers: tests/test_load_official.py.
+"""Whole checkpoints of the authors' Gluon models; single layers: tests/star/test_load_official.py.
 
 D is random: while it is zero, their layers and ours coincide.
 """
@@ -13,9 +13,9 @@ import pytest
 
 from doconv_core import DOConvSpec
 from doconv_gluon import convert, get_state, load_official
-from doconv_gluon._compat import mx
-from tests.backend_gluon import ndarray
-from tests.test_official import official_gluon
+from doconv_gluon.mxnet import mx
+from tests.core.test_official import official_gluon
+from tests.star.backends.backend_gluon import ndarray
 
 nn = mx.gluon.nn
 Checkpoint = dict[str, np.ndarray]

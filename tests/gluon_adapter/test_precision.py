@@ -11,8 +11,8 @@ import pytest
 
 from doconv_core import compose_kernel
 from doconv_gluon import DOConv2D, DOConv2DTranspose, DOConv3D, get_state
-from doconv_gluon._compat import mx
-from doconv_gluon.base import DOConvNd
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import disturb, in_child, nn
 
 
@@ -67,7 +67,7 @@ def test_what_the_host_cannot_do_on_a_cpu_keeps_the_host_s_error(
 def test_automatic_mixed_precision_composes_in_float32_and_keeps_the_host_s_error() -> None:
     code = """
 from doconv_gluon import DOConv2D
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from mxnet.contrib import amp
 from mxnet.contrib.amp.lists import symbol_fp16
 print("linalg_gemm" in symbol_fp16.FP32_FUNCS)

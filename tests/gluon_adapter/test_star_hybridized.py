@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import pytest
 
-from tests.backend_gluon import HYBRIDIZED
-from tests.backends import Backend
-from tests.test_star import (  # noqa: F401  collected here with the backend below
+from tests.star.backends.backend import Backend
+from tests.star.backends.backend_gluon import HYBRIDIZED
+from tests.star.test_conv import (  # noqa: F401  collected here with the backend below
     test_forward_is_bitwise_the_oracle_on_integers,
     test_gaussian_data_is_within_the_stated_tolerance,
     test_gradients_are_bitwise_the_oracle_on_integers,

@@ -7,7 +7,7 @@ import pytest
 
 from doconv_core import layer_cost
 from doconv_gluon import DOConv2D, convert, summary
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import ConvSame, images, network, nn, shared_pair, values
 
 IN_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"

@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from doconv_gluon import convert, fold
-from doconv_gluon._compat import mx
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import (
     disturb,
     images,

@@ -14,12 +14,12 @@ import numpy as np
 import pytest
 
 import doconv_gluon
-from doconv_core import family_messages
+from doconv_core import messages
 from doconv_gluon import XSepConv2D, convert, fold, get_state, set_state, summary
-from doconv_gluon._compat import mx
-from doconv_gluon.base import DOConvNd
-from tests.backend_gluon import ndarray
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import disturb, nn, sgd, step
+from tests.star.backends.backend_gluon import ndarray
 
 
 def images(size: tuple[int, int] = (9, 8)) -> Any:
@@ -50,7 +50,7 @@ def test_the_parameters_names() -> None:
 
 
 def test_bad_sizes_are_refused_at_construction() -> None:
-    with pytest.raises(ValueError, match=re.escape(family_messages.not_separable(3))):
+    with pytest.raises(ValueError, match=re.escape(messages.neighbours.not_separable(3))):
         XSepConv2D(4, 3)
 
 

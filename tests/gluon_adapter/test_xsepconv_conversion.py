@@ -10,13 +10,14 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import family_messages, messages
+from doconv_core import messages
 from doconv_gluon import XSepConv2D, convert, convert_depthwise, fold
-from doconv_gluon._compat import mx
-from doconv_gluon.arrays import blocks_once
-from doconv_gluon.base import DOConvNd
-from tests.backend_gluon import ndarray
+from doconv_gluon import messages as gluon_messages
+from doconv_gluon.layers.arrays import blocks_once
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import ConvSame, disturb, nn, sgd, step, values
+from tests.star.backends.backend_gluon import ndarray
 
 
 def images(*size: int) -> Any:
@@ -84,10 +85,12 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 6 convolutions replaced; "
-            f"1 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
-            f"1 left: {messages.NOT_SELECTED}; 1 left: {family_messages.NOT_SAME_PADDING}",
+            f"1 left: {messages.neighbours.NOT_DEPTHWISE}; "
+            f"1 left: {messages.neighbours.SMALL_OR_UNEVEN}; "
+            f"1 left: {messages.model.NOT_SELECTED}; "
+            f"1 left: {messages.neighbours.NOT_SAME_PADDING}",
         ),
-        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
+        ("doconv", logging.WARNING, messages.neighbours.not_preserving(2)),
     ]
 
 
@@ -111,19 +114,25 @@ def symbols() -> Any:
 
 
 LEFT: dict[str, tuple[Callable[[], Any], str]] = {
-    "over-parameterized": (lambda: convert(sequential(depthwise())), family_messages.FOLD_FIRST),
-    "tied": (tied, family_messages.TIED),
+    "over-parameterized": (
+        lambda: convert(sequential(depthwise())),
+        messages.neighbours.FOLD_FIRST,
+    ),
+    "tied": (tied, messages.neighbours.TIED),
     "subclass": (
         lambda: sequential(ConvSame(4, 5, padding=2, groups=4, in_channels=4)),
-        messages.OWN_FORWARD,
+        messages.model.OWN_FORWARD,
     ),
-    "unknown channels": (lambda: sequential(depthwise(in_channels=0)), messages.NO_VALUES_YET),
-    "channels last": (lambda: sequential(depthwise(layout="NHWC")), family_messages.CHANNELS_LAST),
+    "unknown channels": (
+        lambda: sequential(depthwise(in_channels=0)),
+        messages.model.NO_VALUES_YET,
+    ),
+    "channels last": (lambda: sequential(depthwise(layout="NHWC")), gluon_messages.CHANNELS_LAST),
     "transposed": (
         lambda: nn.Conv2DTranspose(4, 5, padding=2, groups=4, in_channels=4),
-        family_messages.NOT_DEPTHWISE,
+        messages.neighbours.NOT_DEPTHWISE,
     ),
-    "symbol": (symbols, messages.IN_SYMBOL_BLOCK),
+    "symbol": (symbols, gluon_messages.IN_SYMBOL_BLOCK),
 }
 
 
@@ -133,7 +142,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(messages.neighbours.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not replaced(model)
@@ -188,7 +197,7 @@ def test_the_weight_s_own_initializer_is_kept() -> None:
 def test_an_error_leaves_the_model_as_it_was() -> None:
     net = network()
     before = values(net)
-    with pytest.raises(ValueError, match=re.escape(messages.D_mul_too_small(5, (1, 7), 7))):
+    with pytest.raises(ValueError, match=re.escape(messages.layer.D_mul_too_small(5, (1, 7), 7))):
         convert_depthwise(net, D_mul=5, inplace=True)
     assert values(net) == before
 
@@ -199,7 +208,7 @@ def test_refusals() -> None:
     net = network()
     sgd(net)
     with pytest.raises(
-        ValueError, match=re.escape(family_messages.replaced_too_late("1", "trainer"))
+        ValueError, match=re.escape(messages.neighbours.replaced_too_late("1", "trainer"))
     ):
         convert_depthwise(net, inplace=True)
     convert_depthwise(net)  # a copy has no Trainer

@@ -7,10 +7,9 @@ from typing import Any
 import keras
 import numpy as np
 
-from doconv_tf.base import DOConvBase
-from doconv_tf.hosts import HOSTS
-from doconv_tf.layers import LAYERS
-from doconv_tf.traversal import everything
+from doconv_tf.layers.do_conv import LAYERS, DOConvBase
+from doconv_tf.layers.hosts import HOSTS
+from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy
 
 BACKEND = keras.backend.backend()

@@ -45,7 +45,7 @@ def test_there_and_back(name: str) -> None:
     assert len(rows) == convolutions
     assert len(rows.converted) == count
     assert sum(row.kind == "DODepthwiseConv2D" for row in rows.converted) == depthwise
-    assert {row.reason for row in rows if row.reason} == {messages.POINTWISE}
+    assert {row.reason for row in rows if row.reason} == {messages.model.POINTWISE}
     assert all(row.K > 1 for row in rows.converted)
 
     jit = BACKEND == "jax"

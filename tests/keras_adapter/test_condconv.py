@@ -14,9 +14,9 @@ import numpy as np
 import pytest
 from keras.src import testing
 
-from doconv_core import family_messages, messages
+from doconv_core import messages
 from doconv_tf import CondConv1D, CondConv2D, CondConv3D, Routing
-from doconv_tf.condconv import CONDCONV_LAYERS
+from doconv_tf.layers.condconv import CONDCONV_LAYERS
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import arguments, image, randomize
 from tests.keras_adapter.test_layers import NOT_DEFAULT
@@ -151,65 +151,69 @@ def symbolic(*shape: int) -> Any:
 ERRORS: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
     "no-alpha": (
         ValueError,
-        family_messages.alpha_needed(),
+        messages.neighbours.alpha_needed(),
         lambda: CondConv2D(6, 3, routing=False)(np.zeros((2, 5, 5, 4))),
     ),
     "no-alpha-in-a-graph": (
         ValueError,
-        family_messages.alpha_needed(),
+        messages.neighbours.alpha_needed(),
         lambda: CondConv2D(6, 3, routing=False)(symbolic(5, 5, 4)),
     ),
     "two-routings": (
         ValueError,
-        family_messages.alpha_not_taken(),
+        messages.neighbours.alpha_not_taken(),
         lambda: CondConv2D(6, 3)(symbolic(5, 5, 4), symbolic(4)),
     ),
     "alpha-of-one-example": (
         ValueError,
-        messages.bad_shape("alpha", (1, 4), (2, 4)),
+        messages.layer.bad_shape("alpha", (1, 4), (2, 4)),
         lambda: CondConv2D(6, 3, routing=False)(np.zeros((2, 5, 5, 4)), np.zeros((1, 4))),
     ),
     "alpha-of-other-experts": (
         ValueError,
-        messages.bad_shape("alpha", (None, 3), (None, 4)),
+        messages.layer.bad_shape("alpha", (None, 3), (None, 4)),
         lambda: CondConv2D(6, 3, routing=False)(symbolic(5, 5, 4), symbolic(3)),
     ),
     "alpha-of-other-rank": (
         ValueError,
-        messages.bad_shape("alpha", (None, 4, 1), (None, 4)),
+        messages.layer.bad_shape("alpha", (None, 4, 1), (None, 4)),
         lambda: CondConv2D(6, 3, routing=False)(symbolic(5, 5, 4), symbolic(4, 1)),
     ),
     "experts": (
         ValueError,
-        messages.not_positive("num_experts", 0),
+        messages.layer.not_positive("num_experts", 0),
         lambda: CondConv2D(6, 3, num_experts=0),
     ),
     "experts-of-a-routing": (
         TypeError,
-        messages.not_positive("num_experts", 2.5),
+        messages.layer.not_positive("num_experts", 2.5),
         lambda: Routing(2.5),
     ),
     "evaluation": (
         ValueError,
-        messages.bad_choice("evaluation", "feature", ("auto", "kernels", "outputs")),
+        messages.layer.bad_choice("evaluation", "feature", ("auto", "kernels", "outputs")),
         lambda: CondConv2D(6, 3, evaluation="feature"),
     ),
     "D_mul": (
         ValueError,
-        messages.D_mul_too_small(8, (3, 3), 9),
+        messages.layer.D_mul_too_small(8, (3, 3), 9),
         lambda: CondConv2D(6, 3, D_mul=8),
     ),
     "D_mul-text": (
         ValueError,
-        family_messages.bad_expert_D_mul("S"),
+        messages.neighbours.bad_expert_D_mul("S"),
         lambda: CondConv2D(6, 3, D_mul="S"),
     ),
     "groups": (
         ValueError,
-        messages.not_divisible("in_channels", 4, 3),
+        messages.layer.not_divisible("in_channels", 4, 3),
         lambda: CondConv2D(6, 3, groups=3).build((None, 8, 8, 4)),
     ),
-    "dtype": (TypeError, messages.bad_dtype("int32"), lambda: CondConv2D(6, 3, dtype="int32")),
+    "dtype": (
+        TypeError,
+        messages.layer.bad_dtype("int32"),
+        lambda: CondConv2D(6, 3, dtype="int32"),
+    ),
     # the host's and Keras's own words
     "filters": (ValueError, "evenly divisible", lambda: CondConv2D(4, 3, groups=3)),
     "kernel": (ValueError, "zero or negative", lambda: CondConv2D(4, 3)(symbolic(2, 8, 4))),

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import CondConvSpec, condconv_cost, messages
+from doconv_core import CondConvSpec, messages
 from doconv_core.checkpoint import load, save
+from doconv_core.costs import condconv as condconv_cost
 from doconv_tf import (
     CondConv2D,
     DOConv2D,
@@ -105,20 +106,20 @@ def test_what_cannot_be_converted_is_left_with_the_reason() -> None:
         return layer
 
     for layer, reason in [
-        (CondConv2D(4, 1), messages.POINTWISE),
-        (Own(4, 3), messages.OWN_FORWARD),
-        (replaced(CondConv2D(4, 3)), messages.INSTANCE_FORWARD),
+        (CondConv2D(4, 1), messages.model.POINTWISE),
+        (Own(4, 3), messages.model.OWN_FORWARD),
+        (replaced(CondConv2D(4, 3)), messages.model.INSTANCE_FORWARD),
     ]:
         model = keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 3), layer])
         convert(model, inplace=True)
         assert layer.D is None
         assert summary(model)[1].reason == reason
-        if reason != messages.POINTWISE:
+        if reason != messages.model.POINTWISE:
             with pytest.raises(ValueError, match="cannot over-parameterize the layer"):
                 convert(layer, inplace=True)
     over = Own(4, 3, D_mul="K")
     over.build((None, 8, 8, 4))
-    with pytest.raises(ValueError, match=messages.OWN_FORWARD):
+    with pytest.raises(ValueError, match=messages.model.OWN_FORWARD):
         over.fold()
     with pytest.raises(ValueError, match="it must be built"):
         CondConv2D(4, 3, D_mul="K").fold()
@@ -156,9 +157,9 @@ def test_convert_depthwise_leaves_condconv_alone() -> None:
 def test_summary_lists_the_layers_with_the_costs_of_the_core() -> None:
     rows = summary(trained(), (2, 8, 8, 4))
     assert [(row.name, row.kind, row.K, row.S, row.reason) for row in rows] == [
-        ("stem", "Conv2D", 9, None, messages.CONVERTIBLE),
+        ("stem", "Conv2D", 9, None, messages.model.CONVERTIBLE),
         ("depthwise", "DO-CondConv", 9, 9, ""),
-        ("pointwise", "CondConv", 1, None, messages.POINTWISE),
+        ("pointwise", "CondConv", 1, None, messages.model.POINTWISE),
         ("grouped", "DO-CondConv", 9, 9, ""),
     ]
     models = [functional(), functional("K"), fold(trained())]

@@ -12,7 +12,7 @@ import numpy as np
 import pytest
 
 from doconv_tf import convert, fold
-from doconv_tf.traversal import everything
+from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.condconv_models import functional, subclassed, trained
 from tests.keras_adapter.helpers import BACKEND, batch, randomize, run, values

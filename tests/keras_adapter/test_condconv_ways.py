@@ -8,8 +8,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_tf import CondConv1D, CondConv2D, Routing, condconv_base
-from doconv_tf.condconv import CONDCONV_LAYERS
+from doconv_tf import CondConv1D, CondConv2D, Routing
+from doconv_tf.layers import condconv as condconv_base
+from doconv_tf.layers.condconv import CONDCONV_LAYERS
 from tests.keras_adapter.autodiff import WAYS, forward, pull_back, to_numpy
 from tests.keras_adapter.helpers import BACKEND, arguments, image, randomize, values
 

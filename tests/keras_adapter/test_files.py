@@ -17,7 +17,7 @@ import pytest
 
 import doconv_tf
 from doconv_tf import convert, fold, get_state, set_state
-from doconv_tf.layers import LAYERS
+from doconv_tf.layers.do_conv import LAYERS
 from tests.keras_adapter.helpers import (
     BACKEND,
     LAYER_NAMES,

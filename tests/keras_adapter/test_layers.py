@@ -15,7 +15,8 @@ from keras.src import testing
 
 import doconv_tf
 from doconv_core import messages
-from doconv_tf.layers import LAYERS
+from doconv_tf import messages as keras_messages
+from doconv_tf.layers.do_conv import LAYERS
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
     LAYER_NAMES,
@@ -232,26 +233,26 @@ ERRORS = {
     "D_mul-too-small": (
         {"D_mul": 8},
         ValueError,
-        messages.D_mul_too_small(8, (3, 3), 9),
+        messages.layer.D_mul_too_small(8, (3, 3), 9),
     ),
-    "D_mul-not-positive": ({"D_mul": 0}, ValueError, messages.not_positive("D_mul", 0)),
-    "D_mul-not-an-integer": ({"D_mul": 9.5}, TypeError, messages.not_positive("D_mul", 9.5)),
+    "D_mul-not-positive": ({"D_mul": 0}, ValueError, messages.layer.not_positive("D_mul", 0)),
+    "D_mul-not-an-integer": ({"D_mul": 9.5}, TypeError, messages.layer.not_positive("D_mul", 9.5)),
     "composition": (
         {"composition": "kernels"},
         ValueError,
-        messages.bad_composition("kernels"),
+        messages.layer.bad_composition("kernels"),
     ),
-    "dtype": ({"dtype": "int32"}, TypeError, messages.bad_dtype("int32")),
-    "dtype-complex": ({"dtype": "complex64"}, TypeError, messages.bad_dtype("complex64")),
+    "dtype": ({"dtype": "int32"}, TypeError, messages.layer.bad_dtype("int32")),
+    "dtype-complex": ({"dtype": "complex64"}, TypeError, messages.layer.bad_dtype("complex64")),
     "quantized": (
         {"dtype": "int8_from_float32"},
         TypeError,
-        messages.bad_dtype("int8_from_float32"),
+        messages.layer.bad_dtype("int8_from_float32"),
     ),
     "lora": (
         {"lora_rank": 2, "name": "conv"},
         ValueError,
-        messages.no_lora("conv", "DOConv2D"),
+        keras_messages.no_lora("conv", "DOConv2D"),
     ),
 }
 
@@ -272,7 +273,7 @@ def test_the_host_s_own_errors_stay_the_host_s() -> None:
 def test_lora_is_refused_on_a_layer_and_works_on_the_folded_one() -> None:
     layer = doconv_tf.DOConv2D(6, 3, name="conv")
     layer.build((None, 8, 8, 4))
-    with pytest.raises(ValueError, match=re.escape(messages.no_lora("conv", "DOConv2D"))):
+    with pytest.raises(ValueError, match=re.escape(keras_messages.no_lora("conv", "DOConv2D"))):
         layer.enable_lora(2)
     folded = layer.fold()
     folded.enable_lora(2)

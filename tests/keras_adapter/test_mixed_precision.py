@@ -10,10 +10,10 @@ import pytest
 
 import doconv_tf
 from doconv_core import fold_kernel
-from doconv_core.layout import from_canonical
+from doconv_core.kernel.layout import from_canonical
 from doconv_tf import convert, fold
-from doconv_tf.arrays import canonical_W
-from doconv_tf.layers import LAYERS
+from doconv_tf.layers.arrays import canonical_W
+from doconv_tf.layers.do_conv import LAYERS
 from tests.keras_adapter.autodiff import WAYS, forward, to_numpy
 from tests.keras_adapter.helpers import BACKEND, LAYER_NAMES, arguments, image, randomize
 

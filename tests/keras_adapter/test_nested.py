@@ -10,9 +10,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import messages
 from doconv_tf import CondConv2D, convert, convert_depthwise, fold
-from doconv_tf.traversal import everything, holders
+from doconv_tf import messages as keras_messages
+from doconv_tf.layers.nesting import everything, holders
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
     BACKEND,
@@ -52,7 +52,7 @@ def close(ours: Any, theirs: Any) -> None:
 
 
 def fitted_before(outer: keras.Model) -> Any:
-    return pytest.warns(UserWarning, match=re.escape(messages.holder_is_fitted(outer.name)))
+    return pytest.warns(UserWarning, match=re.escape(keras_messages.holder_is_fitted(outer.name)))
 
 
 def refuses_to_fit() -> Any:

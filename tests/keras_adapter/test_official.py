@@ -1,4 +1,4 @@
-"""Whole checkpoints of the authors' TensorFlow models; single layers: tests/test_load_official.py.
+"""Whole checkpoints of the authors' TensorFlow models; tests/star/test_load_official.py has layers.
 
 D is random: while it is zero, their layers and ours coincide.
 """
@@ -13,8 +13,8 @@ import pytest
 
 from doconv_core import DOConvSpec
 from doconv_tf import convert, get_state, load_official
+from tests.core.test_official import official_tf
 from tests.keras_adapter.helpers import run, values
-from tests.test_official import official_tf
 
 Checkpoint = dict[str, np.ndarray]
 

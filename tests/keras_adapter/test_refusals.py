@@ -13,7 +13,8 @@ import pytest
 import doconv_tf
 from doconv_core import messages
 from doconv_tf import convert, fold
-from doconv_tf.traversal import everything
+from doconv_tf import messages as keras_messages
+from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
     batch,
@@ -57,19 +58,19 @@ def add_a_variable(layer: Any) -> None:
 REASONS = {
     "pointwise": (
         lambda: keras.Sequential([keras.Input((8, 8, 4)), L.Conv2D(4, 1)]),
-        messages.POINTWISE,
+        messages.model.POINTWISE,
     ),
     "subclass": (
         lambda: keras.Sequential([keras.Input((8, 8, 4)), OwnConv(4, 3)]),
-        messages.OWN_FORWARD,
+        messages.model.OWN_FORWARD,
     ),
     "instance-call": (
         lambda: with_(lambda layer: setattr(layer, "call", lambda x: x)),
-        messages.INSTANCE_FORWARD,
+        messages.model.INSTANCE_FORWARD,
     ),
-    "lora": (lambda: with_(lambda layer: layer.enable_lora(2)), messages.LORA),
-    "spectral-norm": (normalized, messages.RECOMPUTED_WEIGHT),
-    "other-variables": (lambda: with_(add_a_variable), messages.OTHER_ARRAYS),
+    "lora": (lambda: with_(lambda layer: layer.enable_lora(2)), keras_messages.LORA),
+    "spectral-norm": (normalized, messages.model.RECOMPUTED_WEIGHT),
+    "other-variables": (lambda: with_(add_a_variable), messages.model.OTHER_ARRAYS),
 }
 
 
@@ -78,7 +79,7 @@ def test_what_is_left_alone_and_why(
     build: Any, reason: str, caplog: pytest.LogCaptureFixture
 ) -> None:
     model = build()
-    with caplog.at_level(logging.INFO, "doconv"), warns(messages.NOTHING_CONVERTED):
+    with caplog.at_level(logging.INFO, "doconv"), warns(messages.model.NOTHING_CONVERTED):
         convert(model, inplace=True)
     assert caplog.messages == [f"convert: 0 of 1 convolutions over-parameterized; 1 left: {reason}"]
     assert over_parameterized(model) == []
@@ -91,7 +92,7 @@ def test_the_log_says_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
         fold(convert(small_functional(), where=lambda name, layer: name != "stem"))
     assert caplog.messages == [
         "convert: 4 of 6 convolutions over-parameterized; "
-        f"1 left: {messages.NOT_SELECTED}; 1 left: {messages.POINTWISE}",
+        f"1 left: {messages.model.NOT_SELECTED}; 1 left: {messages.model.POINTWISE}",
         "fold: 4 convolutions folded",
     ]
 
@@ -122,13 +123,13 @@ class OwnDOConv(doconv_tf.DOConv2D):
 
 
 CONVERT_ERRORS = {
-    "D_mul": (small_functional, {"D_mul": 8}, messages.D_mul_too_small(8, (3, 3), 9)),
-    "not-built": (unbuilt, {}, messages.uninitialized("conv", "Conv2D")),
-    "optimizer-built": (fitted, {}, messages.optimizer_is_built("small")),
+    "D_mul": (small_functional, {"D_mul": 8}, messages.layer.D_mul_too_small(8, (3, 3), 9)),
+    "not-built": (unbuilt, {}, messages.model.uninitialized("conv", "Conv2D")),
+    "optimizer-built": (fitted, {}, keras_messages.optimizer_is_built("small")),
     "root-subclass": (
         lambda: OwnConv(4, 3),
         {},
-        messages.cannot_convert("", "OwnConv", messages.OWN_FORWARD),
+        messages.model.cannot_convert("", "OwnConv", messages.model.OWN_FORWARD),
     ),
 }
 
@@ -166,11 +167,11 @@ FOLD_ERRORS = {
     "not-finite": (not_finite, "cannot fold layer 'depthwise_conv2d.*': `D` must be finite"),
     "not-built": (
         lambda: keras.Sequential([doconv_tf.DOConv2D(4, 3, name="conv")]),
-        re.escape(messages.not_built("conv", "DOConv2D")),
+        re.escape(keras_messages.not_built("conv", "DOConv2D")),
     ),
     "subclass": (
         lambda: keras.Sequential([keras.Input((8, 8, 4)), OwnDOConv(4, 3, name="conv")]),
-        re.escape(messages.cannot_fold("conv", "OwnDOConv", messages.OWN_FORWARD)),
+        re.escape(messages.model.cannot_fold("conv", "OwnDOConv", messages.model.OWN_FORWARD)),
     ),
 }
 
@@ -194,9 +195,9 @@ def test_a_model_without_a_config_says_to_pass_inplace() -> None:
 
 @pytest.mark.parametrize("verb", [convert, fold, doconv_tf.summary, doconv_tf.get_state])
 def test_what_is_not_of_keras_3_is_named(verb: Any) -> None:
-    with pytest.raises(TypeError, match=re.escape(messages.legacy_keras("_Legacy"))):
+    with pytest.raises(TypeError, match=re.escape(keras_messages.legacy_keras("_Legacy"))):
         verb(_Legacy())
-    message = messages.wrong_type("model", 3, "a Keras layer or model")
+    message = messages.layer.wrong_type("model", 3, "a Keras layer or model")
     with pytest.raises(TypeError, match=re.escape(message)):
         verb(3)
 
@@ -205,12 +206,12 @@ FROM_CONV_ERRORS = {
     "class": (
         L.DepthwiseConv2D(3),
         TypeError,
-        messages.wrong_type("conv", L.DepthwiseConv2D(3), "a Conv2D"),
+        messages.layer.wrong_type("conv", L.DepthwiseConv2D(3), "a Conv2D"),
     ),
     "not-built": (
         L.Conv2D(4, 3, name="conv"),
         ValueError,
-        messages.uninitialized("conv", "Conv2D"),
+        messages.model.uninitialized("conv", "Conv2D"),
     ),
 }
 

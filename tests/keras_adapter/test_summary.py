@@ -8,7 +8,7 @@ import pytest
 
 from doconv_core import DOConvSpec, SummaryRow, layer_cost, messages
 from doconv_tf import convert, summary
-from doconv_tf.layers import DOConv2D
+from doconv_tf.layers.do_conv import DOConv2D
 from tests.keras_adapter.helpers import batch, run, small_functional
 
 L = keras.layers
@@ -35,7 +35,7 @@ def test_rows_of_a_converted_model_with_the_real_sizes() -> None:
     up = DOConvSpec(6, 5, (2, 2), transposed=True)
     up_cost = layer_cost(up, (12, 12), input_size=(6, 6), batch_size=2, bias=True)
     assert rows["up"].macs[0] == up_cost.plain.macs
-    assert rows["pointwise"].reason == messages.POINTWISE
+    assert rows["pointwise"].reason == messages.model.POINTWISE
     assert rows["pointwise"].macs[0] == 2 * 12 * 12 * 5 * 4
 
     parameters = [row.parameters for row in rows.values()]
@@ -47,7 +47,7 @@ def test_rows_of_a_converted_model_with_the_real_sizes() -> None:
 def test_rows_of_a_plain_model_and_without_an_input() -> None:
     for row in summary(small_functional()):
         assert row.reason == (
-            messages.POINTWISE if row.name == "pointwise" else messages.CONVERTIBLE
+            messages.model.POINTWISE if row.name == "pointwise" else messages.model.CONVERTIBLE
         )
         assert row.S is None
         assert row.macs is None
@@ -85,7 +85,7 @@ def test_channels_first() -> None:
 
 def test_a_layer_that_is_not_built_has_no_costs() -> None:
     (row,) = summary(keras.Sequential([L.Conv2D(6, 3, name="conv")]))
-    assert row == SummaryRow("conv", "Conv2D", 9, reason=messages.CONVERTIBLE)
+    assert row == SummaryRow("conv", "Conv2D", 9, reason=messages.model.CONVERTIBLE)
 
 
 def test_the_root_and_a_failing_input() -> None:

@@ -9,9 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import messages
 from doconv_tf import convert, fold
-from doconv_tf.layers import DOConv2D
+from doconv_tf import messages as keras_messages
+from doconv_tf.layers.do_conv import DOConv2D
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import (
     BACKEND,
@@ -87,7 +87,7 @@ def test_an_optimizer_that_would_not_train_D_is_refused() -> None:
     model, (x, labels) = compile_(small_functional()), batch()
     model.fit(x, labels, epochs=1, verbose=0)
     before = values(model)
-    with pytest.raises(ValueError, match=re.escape(messages.optimizer_is_built("small"))):
+    with pytest.raises(ValueError, match=re.escape(keras_messages.optimizer_is_built("small"))):
         convert(model, inplace=True)
     for ours, theirs in zip(values(model), before, strict=True):
         np.testing.assert_array_equal(ours, theirs)

@@ -17,12 +17,12 @@ import pytest
 
 import doconv_tf
 from doconv_core import compose_kernel
-from doconv_core.layout import from_canonical, to_canonical
-from doconv_core.oracle import Oracle
-from doconv_tf.arrays import canonical_W
-from doconv_tf.hosts import HOSTS
+from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_tf.layers.arrays import canonical_W
+from doconv_tf.layers.hosts import HOSTS
 from tests.keras_adapter.autodiff import WAYS, forward, pull_back, to_numpy
 from tests.keras_adapter.helpers import BACKEND, HOST_NAMES, arguments, image, randomize
+from tests.star.oracles.conv import Oracle
 
 every_host = pytest.mark.parametrize("name", HOST_NAMES)
 every_way = pytest.mark.parametrize("how", WAYS)

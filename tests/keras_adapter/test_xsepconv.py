@@ -14,9 +14,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import family_messages
+from doconv_core import messages
 from doconv_tf import XSepConv2D, convert, fold, get_state, set_state, summary
-from doconv_tf.base import DOConvBase
+from doconv_tf.layers.do_conv import DOConvBase
 from tests.keras_adapter import autodiff
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import BACKEND, randomize, run, values
@@ -44,7 +44,7 @@ def test_the_variables() -> None:
 
 
 def test_bad_sizes_are_refused_at_construction() -> None:
-    with pytest.raises(ValueError, match=re.escape(family_messages.not_separable(3))):
+    with pytest.raises(ValueError, match=re.escape(messages.neighbours.not_separable(3))):
         XSepConv2D(3)
 
 

@@ -12,9 +12,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import family_messages, messages
+from doconv_core import messages
 from doconv_tf import XSepConv2D, convert, convert_depthwise, fold
-from doconv_tf.traversal import everything
+from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.helpers import BACKEND, run, values
 
 L = keras.layers
@@ -102,10 +102,12 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 7 convolutions replaced; "
-            f"2 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
-            f"1 left: {messages.NOT_SELECTED}; 1 left: {family_messages.NOT_SAME_PADDING}",
+            f"2 left: {messages.neighbours.NOT_DEPTHWISE}; "
+            f"1 left: {messages.neighbours.SMALL_OR_UNEVEN}; "
+            f"1 left: {messages.model.NOT_SELECTED}; "
+            f"1 left: {messages.neighbours.NOT_SAME_PADDING}",
         ),
-        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
+        ("doconv", logging.WARNING, messages.neighbours.not_preserving(2)),
     ]
 
 
@@ -118,15 +120,18 @@ class Own(L.DepthwiseConv2D):
 
 
 LEFT: dict[str, tuple[Callable[[], Any], str]] = {
-    "over-parameterized": (lambda: convert(sequential(depthwise())), family_messages.FOLD_FIRST),
+    "over-parameterized": (
+        lambda: convert(sequential(depthwise())),
+        messages.neighbours.FOLD_FIRST,
+    ),
     "multiplier": (
         lambda: sequential(depthwise(depth_multiplier=2)),
-        family_messages.NOT_DEPTHWISE,
+        messages.neighbours.NOT_DEPTHWISE,
     ),
-    "subclass": (lambda: sequential(Own(5, padding="same")), messages.OWN_FORWARD),
+    "subclass": (lambda: sequential(Own(5, padding="same")), messages.model.OWN_FORWARD),
     "transposed": (
         lambda: sequential(L.Conv2DTranspose(4, 5, padding="same")),
-        family_messages.NOT_DEPTHWISE,
+        messages.neighbours.NOT_DEPTHWISE,
     ),
 }
 
@@ -136,7 +141,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(messages.neighbours.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not replaced(model)
@@ -188,7 +193,7 @@ def test_an_initializer_of_the_user_s_own_is_kept() -> None:
 def test_an_error_leaves_the_model_as_it_was() -> None:
     model = network()
     layers = [(type(layer), set(vars(layer))) for layer in everything(model)]
-    with pytest.raises(ValueError, match=re.escape(messages.D_mul_too_small(5, (1, 7), 7))):
+    with pytest.raises(ValueError, match=re.escape(messages.layer.D_mul_too_small(5, (1, 7), 7))):
         convert_depthwise(model, D_mul=5, inplace=True)
     assert [(type(layer), set(vars(layer))) for layer in everything(model)] == layers
 
@@ -201,7 +206,9 @@ def test_refusals() -> None:
     model = sequential(depthwise())
     model.compile("sgd", "mse")
     model.fit(images(9, 8), images(9, 8), verbose=0)
-    with pytest.raises(ValueError, match=re.escape(family_messages.replaced_too_late(model.name))):
+    with pytest.raises(
+        ValueError, match=re.escape(messages.neighbours.replaced_too_late(model.name))
+    ):
         convert_depthwise(model, inplace=True)
 
 

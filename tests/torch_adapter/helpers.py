@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from torch.utils.flop_counter import FlopCounterMode
 
 import doconv_torch
-from doconv_torch.walk import over_parameterized
+from doconv_torch.model.walk import over_parameterized
 
 CLASSES = [
     (doconv_torch.DOConv1d, nn.Conv1d),

@@ -65,7 +65,7 @@ def test_the_trajectory_is_the_converted_network_s(build: Any, micro: int) -> No
 
 
 def test_channels_last_and_many_rows_follow_too(monkeypatch: pytest.MonkeyPatch) -> None:
-    from doconv_torch import arithmetic
+    from doconv_torch.tensors import arithmetic
 
     monkeypatch.setattr(arithmetic, "CHUNK", 3 * 8 * 27)  # chunks of a row or three, and a rest
     for memory_format in (torch.contiguous_format, torch.channels_last):

@@ -11,7 +11,8 @@ import pytest
 import torch
 from torch import nn
 
-from doconv_torch import OptimizerDOConv, at_optimizer, convert, fold
+from doconv_torch import OptimizerDOConv, convert, fold
+from doconv_torch.model import at_optimizer
 from tests.torch_adapter.test_at_optimizer import assert_same, batch, network, torch_sgd, train
 
 

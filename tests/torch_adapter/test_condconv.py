@@ -13,7 +13,8 @@ import torch
 from torch import Tensor, nn
 
 from doconv_core import CondConvSpec
-from doconv_torch import CondConv1d, CondConv2d, CondConv3d, Routing, condconv_base
+from doconv_torch import CondConv1d, CondConv2d, CondConv3d, Routing
+from doconv_torch.layers import condconv as condconv_base
 from tests.torch_adapter.helpers import train
 
 CLASSES = [(CondConv1d, nn.Conv1d), (CondConv2d, nn.Conv2d), (CondConv3d, nn.Conv3d)]

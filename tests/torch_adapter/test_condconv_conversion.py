@@ -24,6 +24,7 @@ from doconv_torch import (
     set_state,
     summary,
 )
+from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import counted, everything, images, train
 
 
@@ -117,16 +118,16 @@ def hooked(layer: Any) -> Any:
 
 
 LEFT = {
-    "pointwise": (lambda: CondConv2d(4, 4, 1), messages.POINTWISE),
-    "subclass": (lambda: Own(4, 4, 3), messages.OWN_FORWARD),
-    "instance": (lambda: hooked(CondConv2d(4, 4, 3)), messages.INSTANCE_FORWARD),
+    "pointwise": (lambda: CondConv2d(4, 4, 1), messages.model.POINTWISE),
+    "subclass": (lambda: Own(4, 4, 3), messages.model.OWN_FORWARD),
+    "instance": (lambda: hooked(CondConv2d(4, 4, 3)), messages.model.INSTANCE_FORWARD),
     "parametrized": (
         lambda: nn.utils.parametrizations.weight_norm(CondConv2d(4, 4, 3)),
-        messages.PARAMETRIZED,
+        torch_messages.PARAMETRIZED,
     ),
     "pruned": (
         lambda: prune.random_unstructured(CondConv2d(4, 4, 3), "weight", 0.5),
-        messages.RECOMPUTED_WEIGHT,
+        messages.model.RECOMPUTED_WEIGHT,
     ),
 }
 
@@ -137,13 +138,13 @@ def test_what_cannot_be_converted_is_left_with_the_reason(build: Any, reason: st
     converted = convert(model, inplace=True)  # torch cannot copy a pruned layer
     assert converted[1]._parameters.get("D") is None
     assert summary(converted)[1].reason == reason
-    if reason != messages.POINTWISE:
+    if reason != messages.model.POINTWISE:
         with pytest.raises(ValueError, match="cannot over-parameterize the layer"):
             convert(model[1])
 
 
 def test_a_subclass_cannot_be_folded() -> None:
-    with pytest.raises(ValueError, match=messages.OWN_FORWARD):
+    with pytest.raises(ValueError, match=messages.model.OWN_FORWARD):
         Own(4, 4, 3, D_mul="K").fold()
 
 
@@ -172,16 +173,16 @@ def test_summary_counts_the_layers_as_torch_does() -> None:
     counts = [counted(model, images(3)) for model in models]
     rows = summary(models[1], images(3))
     assert [(row.name, row.kind, row.K, row.S, row.reason) for row in rows] == [
-        ("0", "Conv2d", 9, None, messages.CONVERTIBLE),
+        ("0", "Conv2d", 9, None, messages.model.CONVERTIBLE),
         ("1", "DO-CondConv", 9, 9, ""),
-        ("3", "CondConv", 1, None, messages.POINTWISE),
+        ("3", "CondConv", 1, None, messages.model.POINTWISE),
         ("4", "DO-CondConv", 9, 9, ""),
     ]
     for row in rows:
         layers = [model.get_submodule(row.name) for model in models]
         assert row.parameters == tuple(sum(p.numel() for p in x.parameters()) for x in layers)
         assert row.macs == tuple(count[row.name] for count in counts)
-    assert [row.reason for row in summary(network())[1:2]] == [messages.CONVERTIBLE]
+    assert [row.reason for row in summary(network())[1:2]] == [messages.model.CONVERTIBLE]
 
 
 # --- state -------------------------------------------------------------------------------
@@ -220,7 +221,7 @@ def test_a_state_that_does_not_fit_changes_nothing() -> None:
 
 
 def test_values_that_cannot_be_read_are_refused() -> None:
-    with pytest.raises(ValueError, match=messages.NO_VALUES_YET):
+    with pytest.raises(ValueError, match=messages.model.NO_VALUES_YET):
         get_state(CondConv2d(4, 4, 3, device="meta"))
     assert get_state(CondConv2d(4, 4, 3, dtype=torch.bfloat16))[""].routing.dtype == np.float32
 

@@ -205,7 +205,7 @@ def test_nothing_to_convert_is_a_warning_and_the_model() -> None:
     for model in (nn.Linear(2, 2), nn.Conv2d(2, 2, 1)):
         with pytest.warns(UserWarning, match="found no convolution") as caught:
             assert convert(model, inplace=True) is model
-        assert str(caught[0].message) == messages.NOTHING_CONVERTED
+        assert str(caught[0].message) == messages.model.NOTHING_CONVERTED
         assert caught[0].filename == __file__
 
 

@@ -15,8 +15,8 @@ from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
 from torch.nn.parallel import DistributedDataParallel
 
-from doconv_core import messages
 from doconv_torch import DOConv2d, OptimizerDOConv, convert, fold, get_state, summary
+from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import everything, images, network
 
 
@@ -81,7 +81,7 @@ def test_one_sharded_array(name: str) -> None:
     with pytest.raises(ValueError, match=r"cannot read .* layer '0': its arrays are sharded"):
         get_state(model)
     reasons = [row.reason for row in summary(convert(model, inplace=True))]
-    assert reasons == ["", messages.SHARDED, ""]
+    assert reasons == ["", torch_messages.SHARDED, ""]
 
 
 @pytest.mark.parametrize("verb", [convert, fold])

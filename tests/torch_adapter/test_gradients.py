@@ -13,10 +13,10 @@ from torch.func import functional_call, grad, jvp, vmap
 
 import doconv_torch
 from doconv_core import LayerState, compose_kernel, compose_kernel_gradients
-from doconv_core.layout import to_canonical
+from doconv_core.kernel.layout import to_canonical
 from doconv_torch import DOConv2d, DOConvTranspose2d
-from doconv_torch.layers import LAYERS
-from tests.cases import CASES, Case, arrays, ids
+from doconv_torch.layers.do_conv import LAYERS
+from tests.star.cases.conv import CASES, Case, arrays, ids
 from tests.torch_adapter.helpers import images, train, trained_network
 
 # torch 2.13 loads its forward-mode rules through its own, deprecated, scripts.

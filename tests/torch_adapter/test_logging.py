@@ -20,7 +20,7 @@ def test_info_lines(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert: 3 of 5 convolutions over-parameterized; "
-            f"1 left: {messages.POINTWISE}; 1 left: {messages.NOT_SELECTED}",
+            f"1 left: {messages.model.POINTWISE}; 1 left: {messages.model.NOT_SELECTED}",
         ),
         ("doconv", logging.INFO, "fold: 3 convolutions folded"),
     ]

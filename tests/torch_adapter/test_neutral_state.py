@@ -11,7 +11,7 @@ import pytest
 import torch
 
 from doconv_core import DOConvSpec, LayerState, State, compose_kernel, messages
-from doconv_core.layout import from_canonical
+from doconv_core.kernel.layout import from_canonical
 from doconv_torch import convert, fold, get_state, set_state
 from tests.torch_adapter.helpers import everything, images, network, trained_network
 
@@ -122,7 +122,7 @@ def test_a_misfit_leaves_the_model_whole(
 def test_a_model_without_values_has_no_state() -> None:
     model = trained_network()
     model[6].to("meta")
-    reason = messages.cannot_read("6", messages.NO_VALUES_YET)
+    reason = messages.model.cannot_read("6", messages.model.NO_VALUES_YET)
     with pytest.raises(ValueError, match=re.escape(reason)):
         get_state(model)
     before = model[0].weight.clone()

@@ -1,4 +1,4 @@
-"""Whole checkpoints of the authors' PyTorch models; each single layer: tests/test_load_official.py.
+"""Whole checkpoints of the authors' PyTorch models; tests/star/test_load_official.py has layers.
 
 In theirs D is random: while it is zero, their layers and ours coincide.
 """

@@ -15,6 +15,7 @@ from torch.nn.utils import parametrizations, parametrize, prune, spectral_norm, 
 
 from doconv_core import messages
 from doconv_torch import DOConv1d, DOConv2d, DOConvTranspose2d, convert, fold, summary
+from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import ConvSame, everything, images, trained_network
 
 # torch 2.13 deprecates some of what is refused here.
@@ -58,32 +59,32 @@ def pruned() -> nn.Module:
 
 
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "pointwise": (lambda: nn.Conv2d(3, 3, 1), messages.POINTWISE),
-    "pointwise-transposed": (lambda: nn.ConvTranspose2d(3, 3, 1, 2), messages.POINTWISE),
-    "subclass": (lambda: ConvSame(3, 3, 3), messages.OWN_FORWARD),
-    "forward-of-the-instance": (own_forward, messages.INSTANCE_FORWARD),
-    "buffer": (with_buffer, messages.OTHER_ARRAYS),
-    "attribute-D": (lambda: with_name("D"), messages.NAME_TAKEN),
-    "attribute-spec": (lambda: with_name("spec"), messages.NAME_TAKEN),
-    "weight_norm": (lambda: weight_norm(nn.Conv2d(3, 3, 3)), messages.RECOMPUTED_WEIGHT),
-    "spectral_norm": (lambda: spectral_norm(nn.Conv2d(3, 3, 3)), messages.RECOMPUTED_WEIGHT),
-    "prune": (pruned, messages.RECOMPUTED_WEIGHT),
+    "pointwise": (lambda: nn.Conv2d(3, 3, 1), messages.model.POINTWISE),
+    "pointwise-transposed": (lambda: nn.ConvTranspose2d(3, 3, 1, 2), messages.model.POINTWISE),
+    "subclass": (lambda: ConvSame(3, 3, 3), messages.model.OWN_FORWARD),
+    "forward-of-the-instance": (own_forward, messages.model.INSTANCE_FORWARD),
+    "buffer": (with_buffer, messages.model.OTHER_ARRAYS),
+    "attribute-D": (lambda: with_name("D"), messages.model.NAME_TAKEN),
+    "attribute-spec": (lambda: with_name("spec"), messages.model.NAME_TAKEN),
+    "weight_norm": (lambda: weight_norm(nn.Conv2d(3, 3, 3)), messages.model.RECOMPUTED_WEIGHT),
+    "spectral_norm": (lambda: spectral_norm(nn.Conv2d(3, 3, 3)), messages.model.RECOMPUTED_WEIGHT),
+    "prune": (pruned, messages.model.RECOMPUTED_WEIGHT),
     "parametrized": (
         lambda: parametrizations.spectral_norm(nn.Conv2d(3, 3, 3)),
-        messages.PARAMETRIZED,
+        torch_messages.PARAMETRIZED,
     ),
-    "complex": (lambda: nn.Conv2d(3, 3, 3, dtype=torch.complex64), messages.NOT_FLOATING),
-    "integer": (integer, messages.NOT_FLOATING),
-    "quantized": (lambda: torch.ao.nn.quantized.Conv2d(3, 3, 3), messages.QUANTIZED),
+    "complex": (lambda: nn.Conv2d(3, 3, 3, dtype=torch.complex64), messages.model.NOT_FLOATING),
+    "integer": (integer, messages.model.NOT_FLOATING),
+    "quantized": (lambda: torch.ao.nn.quantized.Conv2d(3, 3, 3), messages.model.QUANTIZED),
     "quantization-aware": (
         lambda: torch.ao.nn.qat.Conv2d(3, 3, 3, qconfig=get_default_qat_qconfig()),
-        messages.QUANTIZED,
+        messages.model.QUANTIZED,
     ),
 }
 every_refusal = pytest.mark.parametrize(("build", "reason"), REFUSED.values(), ids=REFUSED.keys())
 
 
-PARAMETRIZABLE = (messages.OWN_FORWARD, messages.INSTANCE_FORWARD)
+PARAMETRIZABLE = (messages.model.OWN_FORWARD, messages.model.INSTANCE_FORWARD)
 MODES = [
     pytest.param(build, reason, subclasses, id=f"{name}-{subclasses}")
     for name, (build, reason) in REFUSED.items()
@@ -108,7 +109,7 @@ def test_left_as_it_is_with_the_reason(
 @every_refusal
 def test_alone_it_is_an_error(build: Callable[[], nn.Module], reason: str) -> None:
     conv = build()
-    if reason == messages.POINTWISE:
+    if reason == messages.model.POINTWISE:
         assert convert(conv, inplace=True) is conv
         return
     with pytest.raises(ValueError, match="cannot over-parameterize the layer") as error:
@@ -172,21 +173,21 @@ def replaced(model: nn.Sequential) -> None:
 
 
 UNFOLDABLE: dict[str, tuple[Callable[[nn.Sequential], object], str]] = {
-    "weight_norm": (lambda model: weight_norm(model[6]), messages.RECOMPUTED_WEIGHT),
-    "spectral_norm": (lambda model: spectral_norm(model[6]), messages.RECOMPUTED_WEIGHT),
+    "weight_norm": (lambda model: weight_norm(model[6]), messages.model.RECOMPUTED_WEIGHT),
+    "spectral_norm": (lambda model: spectral_norm(model[6]), messages.model.RECOMPUTED_WEIGHT),
     "pruned-weight": (
         lambda model: prune.l1_unstructured(model[6], "weight", amount=0.5),
-        messages.RECOMPUTED_WEIGHT,
+        messages.model.RECOMPUTED_WEIGHT,
     ),
     "pruned-D": (
         lambda model: prune.l1_unstructured(model[6], "D", amount=0.5),
-        messages.RECOMPUTED_WEIGHT,
+        messages.model.RECOMPUTED_WEIGHT,
     ),
     "parametrized": (
         lambda model: parametrize.register_parametrization(model[6], "weight", Halved()),
-        messages.PARAMETRIZED,
+        torch_messages.PARAMETRIZED,
     ),
-    "subclass": (replaced, messages.OWN_FORWARD),
+    "subclass": (replaced, messages.model.OWN_FORWARD),
 }
 
 

@@ -14,11 +14,11 @@ from tests.torch_adapter.helpers import counted, everything, images, network, tr
 def test_rows_of_a_plain_model() -> None:
     rows = summary(network())
     assert [(row.name, row.kind, row.K, row.S, row.reason) for row in rows] == [
-        ("0", "Conv2d", 9, None, messages.CONVERTIBLE),
-        ("3", "Conv2d", 9, None, messages.CONVERTIBLE),
-        ("4", "Conv2d", 1, None, messages.POINTWISE),
-        ("6", "Conv2d", 9, None, messages.CONVERTIBLE),
-        ("7", "ConvTranspose2d", 4, None, messages.CONVERTIBLE),
+        ("0", "Conv2d", 9, None, messages.model.CONVERTIBLE),
+        ("3", "Conv2d", 9, None, messages.model.CONVERTIBLE),
+        ("4", "Conv2d", 1, None, messages.model.POINTWISE),
+        ("6", "Conv2d", 9, None, messages.model.CONVERTIBLE),
+        ("7", "ConvTranspose2d", 4, None, messages.model.CONVERTIBLE),
     ]
     assert {row.macs for row in rows} == {None}
 
@@ -108,4 +108,4 @@ def test_a_lazy_layer_has_a_row_without_sizes() -> None:
 def test_it_prints_as_a_table() -> None:
     text = str(summary(convert(network()), images()))
     assert len(text.splitlines()) == 2 + 5
-    assert messages.POINTWISE in text
+    assert messages.model.POINTWISE in text

@@ -15,7 +15,7 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from doconv_core import family_messages
+from doconv_core import messages
 from doconv_torch import XSepConv2d, convert, fold, get_state, set_state, summary
 from tests.torch_adapter.helpers import train
 
@@ -58,7 +58,7 @@ def test_device_and_type_reach_the_parameters() -> None:
 
 
 def test_bad_sizes_are_refused_at_construction() -> None:
-    with pytest.raises(ValueError, match=re.escape(family_messages.not_separable(3))):
+    with pytest.raises(ValueError, match=re.escape(messages.neighbours.not_separable(3))):
         XSepConv2d(4, 3)
 
 

@@ -11,9 +11,10 @@ import pytest
 import torch
 from torch import Tensor, nn
 
-from doconv_core import family_messages, messages
+from doconv_core import messages
 from doconv_torch import XSepConv2d, convert, convert_depthwise, fold
-from doconv_torch.base import DOConvNd
+from doconv_torch import messages as torch_messages
+from doconv_torch.layers.do_conv import DOConvNd
 from tests.torch_adapter.helpers import everything
 
 
@@ -73,10 +74,12 @@ def test_what_is_said(caplog: pytest.LogCaptureFixture) -> None:
             "doconv",
             logging.INFO,
             "convert_depthwise: 2 of 7 convolutions replaced; "
-            f"1 left: {family_messages.NOT_DEPTHWISE}; 1 left: {family_messages.SMALL_OR_UNEVEN}; "
-            f"2 left: {family_messages.NOT_SAME_PADDING}; 1 left: {messages.NOT_SELECTED}",
+            f"1 left: {messages.neighbours.NOT_DEPTHWISE}; "
+            f"1 left: {messages.neighbours.SMALL_OR_UNEVEN}; "
+            f"2 left: {messages.neighbours.NOT_SAME_PADDING}; "
+            f"1 left: {messages.model.NOT_SELECTED}",
         ),
-        ("doconv", logging.WARNING, family_messages.not_preserving(2)),
+        ("doconv", logging.WARNING, messages.neighbours.not_preserving(2)),
     ]
 
 
@@ -91,17 +94,20 @@ class Same(nn.Conv2d):
 
 
 LEFT: dict[str, tuple[Callable[[], nn.Module], str]] = {
-    "over-parameterized": (lambda: convert(nn.Sequential(depthwise())), family_messages.FOLD_FIRST),
-    "tied": (tied, family_messages.TIED),
-    "subclass": (lambda: Same(4, 4, 5, padding=2, groups=4), messages.OWN_FORWARD),
+    "over-parameterized": (
+        lambda: convert(nn.Sequential(depthwise())),
+        messages.neighbours.FOLD_FIRST,
+    ),
+    "tied": (tied, messages.neighbours.TIED),
+    "subclass": (lambda: Same(4, 4, 5, padding=2, groups=4), messages.model.OWN_FORWARD),
     "parametrized": (
         lambda: torch.nn.utils.parametrizations.weight_norm(depthwise()),
-        messages.PARAMETRIZED,
+        torch_messages.PARAMETRIZED,
     ),
-    "1x1": (lambda: nn.Conv2d(4, 4, 1), family_messages.NOT_DEPTHWISE),
+    "1x1": (lambda: nn.Conv2d(4, 4, 1), messages.neighbours.NOT_DEPTHWISE),
     "transposed": (
         lambda: nn.ConvTranspose2d(4, 4, 5, padding=2, groups=4),
-        family_messages.NOT_DEPTHWISE,
+        messages.neighbours.NOT_DEPTHWISE,
     ),
 }
 
@@ -111,7 +117,7 @@ def test_what_is_left(build: Any, reason: str, caplog: pytest.LogCaptureFixture)
     model = build()
     with (
         caplog.at_level(logging.INFO, "doconv"),
-        pytest.warns(UserWarning, match=re.escape(family_messages.NOTHING_REPLACED)),
+        pytest.warns(UserWarning, match=re.escape(messages.neighbours.NOTHING_REPLACED)),
     ):
         convert_depthwise(model, inplace=True)
     assert not any(isinstance(module, XSepConv2d) for module in model.modules())
@@ -154,7 +160,7 @@ def test_in_place_the_module_itself_its_hooks_and_flags_stay() -> None:
 def test_an_error_leaves_the_model_as_it_was() -> None:
     model = network()
     before = everything(model)
-    with pytest.raises(ValueError, match=re.escape(messages.D_mul_too_small(5, (1, 7), 7))):
+    with pytest.raises(ValueError, match=re.escape(messages.layer.D_mul_too_small(5, (1, 7), 7))):
         convert_depthwise(model, D_mul=5, inplace=True)
     after = everything(model)
     before.pop("random state")  # the first layer's parameters were drawn

@@ -1,0 +1,1 @@
+"""The subjects in Keras."""

@@ -1,0 +1,39 @@
+"""Peak memory of a PyTorch training step, exactly."""
+
+from __future__ import annotations
+
+from collections.abc import Callable
+
+from torch.profiler import ProfilerActivity, profile, record_function
+
+from benchmarks.frame.timing import Step
+
+MEASURED = "the step that is measured"
+
+
+def peak(training: Callable[[], Step]) -> int:
+    """Most bytes that tensors hold at once in a step: parameters, momentum and all between.
+
+    The profiler notes every allocation and release of torch's own allocator, from before the
+    network is built, so their running sum is what is held; no page or cache is in it.
+
+    Args:
+        training: builds the network and returns its training step.
+    """
+    with profile(activities=[ProfilerActivity.CPU], profile_memory=True) as profiler:
+        train = training()
+        for _ in range(2):
+            train()
+        with record_function(MEASURED):
+            train()
+    assert profiler.profiler is not None
+    assert profiler.profiler.kineto_results is not None
+    events = profiler.profiler.kineto_results.events()
+    (start,) = (event.start_ns() for event in events if event.name() == MEASURED)
+    changes = ((event.start_ns(), event.nbytes()) for event in events if event.name() == "[memory]")
+    held = highest = 0
+    for time, change in sorted(changes, key=lambda change: change[0]):
+        held += change
+        if time >= start:
+            highest = max(highest, held)
+    return highest

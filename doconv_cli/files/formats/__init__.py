@@ -1,0 +1,1 @@
+"""The files that the command knows, one format a module."""

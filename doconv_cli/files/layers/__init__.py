@@ -1,0 +1,1 @@
+"""Layers as they are found in files."""

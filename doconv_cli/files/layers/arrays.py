@@ -1,0 +1,65 @@
+"""The arrays of a file by layer: what the finders of layers look at."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Mapping
+from typing import Protocol
+
+from doconv_cli.files.layers.layers import Array
+from doconv_core import messages
+
+Shape = tuple[int, ...]
+Keys = dict[str, str]
+"""The keys of one layer, by the arrays' own names."""
+
+
+class Arrays(Protocol):
+    """The floating-point arrays of a file, by key."""
+
+    separators: str
+    """What may stand between a layer's name and an array's."""
+
+    source: str
+    """Whose official layers may be in the file: "torch" or "gluon"; "" for nobody's."""
+
+    recorded: Mapping[str, bool]
+    """Whether a layer is transposed, where the file says it."""
+
+    shapes: Mapping[str, Shape]
+
+    def dtype(self, key: str) -> str:
+        """The name of an array's type."""
+
+    def numpy(self, key: str) -> Array:
+        """An array, exactly; bfloat16 as float32."""
+
+
+_NAMES = "weight|bias|D|W_extra|W|d_diag|D_diag"
+# How torch.nn.utils.parametrize stores a weight that doconv_torch over-parameterized.
+_PARAMETRIZED = re.compile(
+    r"(?P<prefix>(?:.*\.)?)parametrizations\.weight\.(?:original|0\.(?P<array>D|W_extra))"
+)
+
+
+def by_layer(file: Arrays) -> dict[str, Keys]:
+    """Group the keys of arrays that may belong to a convolution.
+
+    Returns:
+        Prefix, i.e. a layer's name with the separator behind it, to its keys.
+
+    Raises:
+        ValueError: a layer has an array under two keys.
+    """
+    pattern = re.compile(rf"(?P<prefix>(?:.*[{file.separators}])?)(?P<array>{_NAMES})")
+    found: dict[str, Keys] = {}
+    for key, shape in file.shapes.items():
+        match = _PARAMETRIZED.fullmatch(key) or pattern.fullmatch(key)
+        if match is None:
+            continue
+        array = match["array"] or "weight"
+        if array in {"W", "D", "W_extra"} and len(shape) != 3:
+            continue  # of some other kind of layer
+        if found.setdefault(match["prefix"], {}).setdefault(array, key) != key:
+            raise ValueError(messages.files.array_twice(match["prefix"][:-1], array))
+    return found

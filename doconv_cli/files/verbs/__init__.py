@@ -1,0 +1,1 @@
+"""inspect, fold and convert."""

@@ -1,0 +1,1 @@
+"""The one formula: sizes, start values, composition, layouts and rounding."""

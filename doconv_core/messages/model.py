@@ -1,0 +1,82 @@
+"""What convert and fold say of a model: errors, warnings, and reasons.
+
+A reason says, in a summary row, why a convolution was left as it was.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doconv_core.messages.layer import error, named
+
+
+def not_finite(name: str, layer: str) -> str:
+    return error(
+        f"cannot fold {named(layer)}: `{name}` must be finite",
+        {name: "NaN or infinity"},
+        "Go back to a checkpoint from before the training diverged.",
+    )
+
+
+def overflows(layer: str, dtype: Any) -> str:
+    return error(
+        f"cannot fold {named(layer)}: its kernel does not fit its type",
+        {"dtype": str(dtype)},
+        "Cast the model to a wider type before fold().",
+    )
+
+
+def cannot_convert(layer: str, kind: str, reason: str) -> str:
+    return error(f"cannot over-parameterize {named(layer)}", {"type": kind}, f"Reason: {reason}.")
+
+
+def cannot_fold(layer: str, kind: str, reason: str) -> str:
+    return error(f"cannot fold {named(layer)}", {"type": kind}, f"Reason: {reason}.")
+
+
+def uninitialized(layer: str, kind: str) -> str:
+    return error(
+        f"cannot convert {named(layer)}: its shape must be known",
+        {"type": kind},
+        "Run one batch through the model first, then convert().",
+    )
+
+
+def cannot_read(layer: str, reason: str) -> str:
+    return f"cannot read the arrays of {named(layer)}: {reason}."
+
+
+def offset_not_trained(count: int, keyword: str = "optimizer") -> str:
+    return (
+        f"This {keyword} was built before convert() and updates the weights of {count} converted "
+        f"layer(s) but not their D. Pass it as convert(..., {keyword}={keyword}), "
+        "or build it from the parameters of the converted model."
+    )
+
+
+def optimizer_needs_inplace(keyword: str = "optimizer") -> str:
+    return error(
+        f"`{keyword}` must hold the parameters of the converted model",
+        {"inplace": False},
+        f"A converted copy has new parameters: pass inplace=True, or build a new {keyword}.",
+    )
+
+
+NOTHING_CONVERTED = (
+    "convert() found no convolution to over-parameterize; summary(model) gives the reason for each."
+)
+
+
+# --- reasons -----------------------------------------------------------------------------
+
+POINTWISE = "one kernel element has nothing to over-parameterize"
+NOT_SELECTED = "not selected by `where`"
+CONVERTIBLE = "not converted"
+OWN_FORWARD = "a subclass may compute something else than its base class"
+INSTANCE_FORWARD = "its forward is replaced on the instance"
+RECOMPUTED_WEIGHT = "its weight is recomputed by a hook (weight_norm, spectral_norm or prune)"
+OTHER_ARRAYS = "it has parameters, buffers or submodules besides weight and bias"
+NAME_TAKEN = "it has an attribute of its own named D, W_extra, D_mul, composition or spec"
+NOT_FLOATING = "its weight is not of a real floating-point type"
+QUANTIZED = "it is quantized, or made ready for that; over-parameterize before"
+NO_VALUES_YET = "its parameters have no values yet; initialize the model and run one batch first"

@@ -1,0 +1,1 @@
+"""The sizes of the layers beside DO-Conv: CondConv and XSepConv."""

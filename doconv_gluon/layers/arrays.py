@@ -1,0 +1,150 @@
+"""One view of a convolution of Gluon, plain or over-parameterized: its sizes and its arrays."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import Any
+
+import numpy as np
+from numpy.typing import NDArray
+
+from doconv_core import CondConvSpec, DOConvSpec, messages
+from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_gluon.mxnet import mx
+from doconv_gluon.tensors.composition import Form
+
+Spec = DOConvSpec | CondConvSpec
+
+
+def form_of(conv: Any, D_mul: int) -> Form:
+    """What is known of a convolution before its first input."""
+    given = conv._kwargs
+    return Form(
+        channels=given["num_filter"],
+        kernel_size=tuple(given["kernel"]),
+        groups=given["num_group"],
+        D_mul=D_mul,
+        transposed=conv._op_name.lower() == "deconvolution",
+        channels_last=given["layout"].endswith("C"),
+    )
+
+
+def spec_of(conv: Any, D_mul: int | None = None) -> DOConvSpec:
+    """The sizes of a convolution that has seen an input, or was told its ``in_channels``."""
+    shape = conv.weight.shape
+    if not mx.gluon.utils.shape_is_known(shape):
+        raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
+    form = form_of(conv, D_mul or 0)
+    channels = shape[0 if form.transposed else -1 if form.channels_last else 1]
+    in_channels = channels if form.transposed else channels * form.groups
+    return DOConvSpec(
+        in_channels, form.channels, form.kernel_size, form.groups, D_mul, form.transposed
+    )
+
+
+def experts_spec_of(layer: Any, D_mul: int | None) -> CondConvSpec:
+    """The sizes of a CondConv layer, like :func:`spec_of`."""
+    shape = layer.weight.shape
+    if not mx.gluon.utils.shape_is_known(shape):
+        raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
+    form = form_of(layer, 0)
+    in_channels = shape[-1 if form.channels_last else 2] * form.groups
+    return CondConvSpec(
+        in_channels, form.channels, form.kernel_size, form.groups, layer.num_experts, D_mul
+    )
+
+
+def columns_of(conv: Any, D_mul: int | None) -> int:
+    """S for a convolution whose number of input channels need not be known.
+
+    Raises:
+        ValueError: D_mul is too small.
+    """
+    form = form_of(conv, 0)
+    stand_in = form.groups  # any multiple of groups would do
+    return DOConvSpec(stand_in, form.channels, form.kernel_size, form.groups, D_mul).S
+
+
+def named_blocks(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
+    """Every block by every path to it, as ``save_parameters`` names them."""
+    yield name, model
+    for key, child in model._children.items():
+        yield from named_blocks(child, f"{name}.{key}" if name else key)
+
+
+def blocks_once(model: Any) -> dict[str, Any]:
+    """Every block by the first path to it."""
+    names: dict[Any, str] = {}
+    for name, block in named_blocks(model):
+        names.setdefault(block, name)
+    return {name: block for block, name in names.items()}
+
+
+def has_values(conv: Any) -> bool:
+    """Whether its parameters are initialized, not only declared."""
+    return all(parameter._data is not None for parameter in conv._reg_params.values())
+
+
+def read_W(conv: Any, spec: Spec) -> NDArray[Any]:
+    """Canonical W: (O, I/g, S), or (E, O, I/g, S) of experts."""
+    columns = [
+        to_canonical(spec, _channels_first(conv, spec, parameter.data().asnumpy()), _layout(spec))
+        for parameter in (conv.weight, getattr(conv, "W_extra", None))
+        if parameter is not None
+    ]
+    return np.concatenate(columns, axis=-1)
+
+
+def read_D(conv: Any) -> NDArray[Any] | None:
+    """D, (I, K, S) or (E, I, K, S); None for K = 1, and for plain CondConv."""
+    return None if conv.D is None else conv.D.data().asnumpy()
+
+
+def write_W(conv: Any, spec: Spec, W: NDArray[Any]) -> None:
+    """Write canonical W to ``weight`` and ``W_extra``; K columns of it to ``weight``."""
+    K = spec.K
+    write(conv.weight, _to_host(conv, spec, from_canonical(spec, W[..., :K], _layout(spec))))
+    if W.shape[-1] > K:
+        extra = from_canonical(spec, W[..., K:], _layout(spec), spatial=False)
+        write(conv.W_extra, _to_host(conv, spec, extra))
+
+
+def write(parameter: Any, array: NDArray[Any]) -> None:
+    """Set a parameter on every device, in its own type."""
+    for data in parameter.list_data():
+        data[:] = 0  # the plain layout again, see below
+    parameter.set_data(array)
+
+
+def to_plain_layout(parameter: Any) -> None:
+    """Undo what prediction did to a parameter's memory; its values stay.
+
+    In prediction mode MXNet 1.9.1 leaves a convolution's weight in oneDNN's blocked layout. From
+    that it can neither be transposed (with groups) nor be overwritten with a NumPy array; copies
+    inherit it. Filling an array brings the plain layout back.
+    """
+    for data in parameter._data or ():
+        values = data.asnumpy()
+        data[:] = 0
+        data[:] = values
+
+
+def _layout(spec: Spec) -> str:
+    return "IOk" if spec.expert.transposed else "OIk"
+
+
+def _channels_first(conv: Any, spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, -1, _second(spec)) if _is_channels_last(conv) else array
+
+
+def _to_host(conv: Any, spec: Spec, array: NDArray[Any]) -> NDArray[Any]:
+    return np.moveaxis(array, _second(spec), -1) if _is_channels_last(conv) else array
+
+
+def _is_channels_last(conv: Any) -> bool:
+    return bool(conv._kwargs["layout"].endswith("C"))
+
+
+def _second(spec: Spec) -> int:
+    """The second channel axis, channels first."""
+    return 1 + len(spec.leading)

@@ -1,0 +1,55 @@
+"""A deep copy of a Gluon model, which ``copy.deepcopy`` alone does not make.
+
+On its own it copies the handle of a cached graph (both copies then free it), a parameter's arrays
+without their gradients (the copy cannot be trained), and the Trainer behind every parameter.
+"""
+
+from __future__ import annotations
+
+import copy
+from typing import Any
+
+from doconv_gluon.mxnet import mx
+
+
+def copy_model(model: Any) -> Any:
+    """A model that computes the same and shares no array with ``model``; no Trainer has it.
+
+    Parameters keep their names, types, devices and multipliers, blocks their hooks and flags.
+    A block with an attribute that cannot be deep-copied (a lock, a generator) raises what
+    ``copy.deepcopy`` raises.
+    """
+    memo: dict[int, Any] = {}
+
+    def prepare(block: Any) -> None:
+        shared = block.params._shared or {}
+        for parameter in (*block.params.values(), *shared.values()):
+            if id(parameter) not in memo:
+                memo[id(parameter)] = _copy_parameter(parameter)
+        if getattr(block, "_cached_op", None) is not None:
+            memo[id(block._cached_op)] = None  # built again by the copy's first call
+
+    model.apply(prepare)
+    copied = copy.deepcopy(model, memo)
+    copied.apply(_clear_cached_op)
+    return copied
+
+
+def clear_cached_graphs(model: Any) -> None:
+    """Forget every graph that was traced before the model changed."""
+    model.apply(_clear_cached_op)
+
+
+def _clear_cached_op(block: Any) -> None:
+    if isinstance(block, mx.gluon.HybridBlock):
+        block._clear_cached_op()
+
+
+def _copy_parameter(parameter: Any) -> Any:
+    copied = copy.copy(parameter)
+    copied._var = copied._trainer = None
+    if parameter._data is not None:
+        with mx.autograd.pause():
+            copied._data = [array.copy() for array in parameter._data]
+            copied._init_grad()
+    return copied

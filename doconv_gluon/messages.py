@@ -1,0 +1,26 @@
+"""What only Gluon's adapter says."""
+
+from __future__ import annotations
+
+from doconv_core.messages.layer import error
+
+IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
+SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
+CHANNELS_LAST = "its layout has the channels last"
+
+
+def numpy_too_new(version: str) -> str:
+    return error(
+        "MXNet 1.9.1, the last one, needs NumPy below 2",
+        {"numpy": version},
+        "pip install 'numpy<2'",
+    )
+
+
+def feature_needs_in_channels() -> str:
+    return error(
+        '`in_channels` must be given for composition="feature"',
+        {"in_channels": 0},
+        "Its depthwise convolution has one filter per input channel; "
+        'composition="kernel" can wait for the first input.',
+    )

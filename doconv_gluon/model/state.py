@@ -1,0 +1,74 @@
+"""The neutral state of a model: its DO-Conv and CondConv layers, for any framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+from doconv_core import LayerState, State, check_state, messages
+from doconv_gluon.layers.arrays import blocks_once, has_values, read_D, read_W, write, write_W
+from doconv_gluon.layers.condconv import CondConvNd
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.layers.routing import Routing
+
+
+def get_state(model: Any) -> State:
+    """Copy the arrays of every DO-Conv and CondConv layer, in the canonical layout.
+
+    Args:
+        model: any Block; its other parameters (of batch norms, say) are not included.
+
+    Returns:
+        Layer name, as ``save_parameters`` has it -> :class:`doconv_core.LayerState`.
+
+    Raises:
+        ValueError: a layer has no values yet.
+
+    Example:
+        >>> from doconv_gluon import DOConv2D
+        >>> layer = DOConv2D(8, 3, in_channels=3)
+        >>> layer.initialize()
+        >>> get_state(layer)[""].W.shape
+        (8, 3, 9)
+    """
+    state: State = {}
+    for name, layer in _layers(model).items():
+        routing = _own_routing(layer)
+        if not all(has_values(block) for block in (layer, routing) if block is not None):
+            raise ValueError(messages.model.cannot_read(name, messages.model.NO_VALUES_YET))
+        bias = None if layer.bias is None else layer.bias.data().asnumpy()
+        R = None if routing is None else routing.weight.data().asnumpy().T
+        state[name] = LayerState(layer.spec, read_W(layer, layer.spec), read_D(layer), bias, R)
+    return state
+
+
+def set_state(model: Any, state: State) -> None:
+    """Write a neutral state into a converted model, casting to its types.
+
+    Args:
+        model: a model with the same DO-Conv and CondConv layers, under the same names.
+        state: as from ``get_state``, in any framework.
+
+    Raises:
+        ValueError: a layer is missing, unexpected or of another size, or the model has no
+            values yet. Nothing is written then.
+    """
+    check_state(get_state(model), state)
+    for name, layer in _layers(model).items():
+        given = state[name]
+        write_W(layer, layer.spec, given.W)
+        if given.D is not None:
+            write(layer.D, given.D)
+        if given.bias is not None:
+            write(layer.bias, given.bias)
+        if given.routing is not None:
+            write(layer.routing.weight, given.routing.T)
+
+
+def _layers(model: Any) -> dict[str, Any]:
+    kinds = (DOConvNd, CondConvNd)
+    return {name: block for name, block in blocks_once(model).items() if isinstance(block, kinds)}
+
+
+def _own_routing(layer: Any) -> Routing | None:
+    routing = layer.routing if isinstance(layer, CondConvNd) else None
+    return routing if isinstance(routing, Routing) else None

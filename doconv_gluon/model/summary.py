@@ -1,0 +1,107 @@
+"""What happened to a model, a row per convolution."""
+
+from __future__ import annotations
+
+from collections.abc import Sequence
+from typing import Any
+
+from doconv_core import Summary, SummaryRow, messages
+from doconv_core.model.summary import Sizes, layer_row
+from doconv_gluon import messages as gluon_messages
+from doconv_gluon.layers.arrays import blocks_once, spec_of
+from doconv_gluon.layers.condconv import CondConvNd
+from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.model.walk import (
+    in_symbol_block,
+    is_candidate,
+    is_over_parameterized,
+    why_plain,
+)
+from doconv_gluon.mxnet import mx
+
+
+def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
+    """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
+
+    Convolutions inside a SymbolBlock have a row too, with its name and the operator's. A CondConv
+    layer's plain form is plain CondConv; its MACs are those of mixing kernels.
+
+    Args:
+        model: any Block, converted or not. It is not changed, except that a model which waits for
+            its first input takes ``inputs`` for that.
+        inputs: one batch as the model takes it, an NDArray or a sequence of positional arguments.
+            It is run once, in prediction mode and not hybridized, to fill the
+            multiply-accumulate columns; they count this batch. A layer called several times
+            counts each time.
+
+    Returns:
+        The rows; printing them gives a table.
+
+    Example:
+        >>> from mxnet.gluon import nn
+        >>> net = nn.HybridSequential()
+        >>> net.add(nn.Conv2D(8, 3, in_channels=3), nn.Conv2D(8, 1, in_channels=8))
+        >>> [row.reason for row in summary(net)]
+        ['not converted', 'one kernel element has nothing to over-parameterize']
+    """
+    calls = {} if inputs is None else _sizes_of_calls(model, inputs)
+    rows = []
+    for name, block in blocks_once(model).items():
+        if is_candidate(block):
+            rows.append(_row(name, block, calls.get(id(block), [])))
+        for node, operator, K in in_symbol_block(block):
+            path = f"{name}.{node}" if name else node
+            rows.append(SummaryRow(path, operator, K, reason=gluon_messages.IN_SYMBOL_BLOCK))
+    return Summary(rows)
+
+
+def _row(name: str, conv: Any, calls: list[Sizes]) -> SummaryRow:
+    trained = is_over_parameterized(conv)
+    kind, reason = (
+        type(conv).__name__,
+        "" if trained else why_plain(conv) or messages.model.CONVERTIBLE,
+    )
+    if isinstance(conv, CondConvNd):
+        kind = "CondConv" if conv.D is None else "DO-CondConv"
+    if not mx.gluon.utils.shape_is_known(conv.weight.shape):
+        return SummaryRow(name, kind, reason=reason)
+    spec = conv.spec if isinstance(conv, (DOConvNd, CondConvNd)) else spec_of(conv)
+    return layer_row(
+        name,
+        kind,
+        spec,
+        reason=reason,
+        bias=conv.bias is not None,
+        routing=getattr(conv, "routing", None) is not None,
+        composition=getattr(conv, "composition", "kernel"),
+        calls=calls,
+    )
+
+
+def _sizes_of_calls(model: Any, inputs: Any) -> dict[int, list[Sizes]]:
+    calls: dict[int, list[Sizes]] = {}
+    blocks = list(blocks_once(model).values())
+    convolutions = [block for block in blocks if is_candidate(block)]
+
+    def note(block: Any, given: tuple[Any, ...], output: Any) -> None:
+        first = 1 if block._kwargs["layout"].endswith("C") else 2
+        spatial = slice(first, first + len(block._kwargs["kernel"]))
+        sizes = (output.shape[0], given[0].shape[spatial], output.shape[spatial])
+        calls.setdefault(id(block), []).append(sizes)
+
+    # A hybridized model calls its graph, not its layers' hooks.
+    active = {id(block): block._active for block in blocks if hasattr(block, "_active")}
+    handles = [conv.register_forward_hook(note) for conv in convolutions]
+    try:
+        for block in blocks:
+            if id(block) in active:
+                block._active = False
+        with mx.autograd.pause(train_mode=False):
+            model(*((inputs,) if isinstance(inputs, mx.nd.NDArray) else inputs))
+    finally:
+        for handle in handles:
+            handle.detach()
+        for block in blocks:
+            if id(block) in active:
+                block._active = active[id(block)]
+    return calls

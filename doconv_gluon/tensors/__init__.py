@@ -1,0 +1,1 @@
+"""Pure functions of arrays and symbols: nothing here knows a layer."""

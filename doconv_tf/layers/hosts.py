@@ -1,0 +1,38 @@
+"""Keras's own convolutions: which there are, and why one has to stay plain."""
+
+from __future__ import annotations
+
+import math
+from typing import Any
+
+import keras
+
+from doconv_core import messages
+from doconv_tf import messages as keras_messages
+
+FLOATING = ("float16", "bfloat16", "float32", "float64")
+
+HOSTS: dict[type[keras.layers.Layer], type[Any]] = {}
+"""Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
+
+
+def why_plain(layer: keras.layers.Layer) -> str:
+    """Why convert leaves a convolution as it is; "" where it need not, or has converted it."""
+    own = "host" in vars(type(layer))  # a layer of ours, not a subclass of one
+    if type(layer) in HOSTS.values():
+        return ""
+    if type(layer) not in HOSTS and not own:
+        return messages.model.OWN_FORWARD
+    if "call" in vars(layer):
+        return messages.model.INSTANCE_FORWARD
+    if layer.quantization_mode is not None:
+        return messages.model.QUANTIZED
+    if getattr(layer, "lora_enabled", False):
+        return keras_messages.LORA
+    if layer.variable_dtype not in FLOATING:
+        return messages.model.NOT_FLOATING
+    if not own:
+        kernels = 2 if hasattr(layer, "pointwise_initializer") else 1
+        if layer.built and len(layer.variables) != kernels + layer.use_bias:
+            return messages.model.OTHER_ARRAYS
+    return messages.model.POINTWISE if math.prod(layer.kernel_size) == 1 else ""

@@ -1,0 +1,47 @@
+"""A layer's change of class, in place: from the host's to ours and back.
+
+As Keras's own ``enable_lora`` does, this adds variables to a built layer instead of replacing it.
+So everything that holds the layer (a functional graph, lists, attributes, an optimizer's slots
+for its kernel) goes on holding it, and sharing and names stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import keras
+
+from doconv_tf.layers.hosts import HOSTS
+
+
+def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> None:
+    """Turn host layers into DO-Conv layers, and give CondConv layers their D, all or none."""
+    changed: list[Any] = []
+    try:
+        for layer in layers:
+            if type(layer) in HOSTS:
+                cls = HOSTS[type(layer)]
+                state = layer.__dict__
+                if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
+                    state["_kernel"] = state.pop(cls.kernel_name)
+                layer.__class__ = cls
+            changed.append(layer)
+            layer._tracker.unlock()
+            layer.take_D_(D_mul)
+            layer._tracker.lock()
+    except BaseException:  # an initializer of the user's own, or an interrupt
+        for layer in changed:
+            restore_class(layer)
+        raise
+
+
+def restore_class(layer: Any) -> None:
+    """Back to the host's class and variables, or to plain CondConv; the kernel keeps its value."""
+    layer._tracker.unlock()
+    for name in ("D", "W_extra"):
+        if (variable := getattr(layer, name)) is not None:
+            # As `del layer.D` without its gc.collect(), 0.1 s for each variable.
+            layer._untrack_variable(variable)
+            super(keras.layers.Layer, layer).__delattr__(name)
+    layer._tracker.lock()
+    layer.restore_()

@@ -1,0 +1,165 @@
+"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved."""
+
+from __future__ import annotations
+
+import logging
+import warnings
+from typing import Any, TypeVar
+
+import keras
+
+from doconv_core import messages
+from doconv_core.planning import Candidate, Where, plan
+from doconv_tf import messages as keras_messages
+from doconv_tf.layers.arrays import folded_kernel
+from doconv_tf.layers.copying import copy
+from doconv_tf.layers.folding import check_foldable, fold_
+from doconv_tf.layers.nesting import check_keras, everything, holders, named_layers
+from doconv_tf.layers.swapping import over_parameterize
+from doconv_tf.model.walk import (
+    Convolution,
+    convolutions,
+    is_over_parameterized,
+    over_parameterized_spec,
+)
+
+logger = logging.getLogger("doconv")
+
+Model = TypeVar("Model", bound=keras.layers.Layer)
+
+
+def convert(
+    model: Model, *, where: Where | None = None, D_mul: int | None = None, inplace: bool = False
+) -> Model:
+    """Over-parameterize the convolutions of a model; its output does not change by a bit.
+
+    Every ``Conv{1,2,3}D``, ``DepthwiseConv{1,2}D``, ``SeparableConv{1,2}D`` and
+    ``Conv{1,2,3}DTranspose`` with more than one kernel element becomes its DO-Conv layer, at any
+    depth of nesting, and keeps its variables, name and flags; the experts of a plain CondConv
+    layer get their D's. What cannot be converted is left as it was; :func:`summary` gives the
+    reasons. Converting twice changes nothing.
+
+    Args:
+        model: a built model or layer; a single convolution too.
+        where: ``where(name, layer)`` picks layers, e.g. a backbone's, by names like
+            "block/conv". None picks all. A layer with several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None means one per kernel element.
+        inplace: change ``model`` itself, which works for every model. Otherwise a copy by
+            ``keras.models.clone_model``, not compiled, which needs a functional or sequential
+            model, or a subclassed one that is rebuilt from its config.
+
+    Returns:
+        The converted model. Compile it before ``fit``, and anew whatever model holds it and was
+        fitted before: of that one convert warns, and Keras refuses to go on. A ``tf.function`` of
+        your own that has called it before still computes the plain model.
+
+    Raises:
+        ValueError: D_mul is too small for a layer, a layer is not built, the root is a
+            convolution that cannot be converted, the model cannot be copied, or (in place) its
+            optimizer is already built and would not train D. The model is then as it was.
+        TypeError: not a layer or model of Keras 3.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> [type(layer).__name__ for layer in convert(model).layers]
+        ['DOConv2D']
+    """
+    check_keras(model)
+    if not inplace:
+        model = copy(model)
+    # First decide everything, so that an error leaves the model as it was.
+    decided = plan((_candidate(each) for each in convolutions(model)), where, model)
+    for names, layer, *_ in decided.chosen:
+        if not layer.built:
+            raise ValueError(messages.model.uninitialized(names[0], type(layer).__name__))
+        over_parameterized_spec(layer, D_mul)
+    chosen = [each.layer for each in decided.chosen]
+    if chosen:
+        _check_optimizers(model)
+        over_parameterize(chosen, D_mul)
+        changed = holders(model) if inplace else everything(model)
+        forget_traces(changed)
+        new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
+        warn_if_not_trained(changed, new)
+    decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    return model
+
+
+def fold(model: Model, *, inplace: bool = False) -> Model:
+    """Compose every DO-Conv layer once and give the plain model back: same classes and config.
+
+    Over-parameterized CondConv layers become plain CondConv layers.
+
+    Args:
+        model: a built model or layer; a single DO-Conv layer too.
+        inplace: change ``model`` itself, writing each kernel into its kernel variable; a
+            compiled model stays compiled, and so do the models that hold it (on JAX, Keras wants
+            them compiled anew before a further ``fit``). A ``tf.function`` of your own that has
+            called it before still predicts the same, but must not train it further. Otherwise a
+            copy, not compiled; see :func:`convert`.
+
+    Returns:
+        The plain model. Folding it again changes nothing.
+
+    Raises:
+        ValueError: a variable is not finite, a kernel does not fit its type, a layer is not
+            built or is of a subclass (so that its plain form is not known), or the model cannot
+            be copied. The model is then as it was.
+        TypeError: not a layer or model of Keras 3.
+
+    Numerics: the kernel is composed in float64 and rounded once to the variable's type.
+
+    Example:
+        >>> model = keras.Sequential([keras.Input((8, 8, 3)), keras.layers.Conv2D(4, 3)])
+        >>> [type(layer).__name__ for layer in fold(convert(model)).layers]
+        ['Conv2D']
+    """
+    check_keras(model)
+    for name, layer in _over_parameterized(model):
+        check_foldable(name, layer)
+    if not inplace:
+        model = copy(model)
+    # First compute everything, so that an error leaves the model as it was.
+    layers = _over_parameterized(model)
+    kernels = [folded_kernel(name, layer) for name, layer in layers]
+    for (_, layer), kernel in zip(layers, kernels, strict=True):
+        fold_(layer, kernel)
+    if layers:
+        forget_traces(holders(model) if inplace else everything(model))
+    logger.info("fold: %d convolutions folded", len(layers))
+    return model
+
+
+def _candidate(found: Convolution) -> Candidate:
+    return Candidate(*found, is_over_parameterized(found.layer))
+
+
+def _check_optimizers(model: keras.layers.Layer) -> None:
+    for layer in everything(model):
+        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+        if optimizer is not None and optimizer.built:
+            raise ValueError(keras_messages.optimizer_is_built(layer.name))
+
+
+def _over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
+    return [each for each in named_layers(model).items() if is_over_parameterized(each[1])]
+
+
+def warn_if_not_trained(layers: list[keras.layers.Layer], new: list[Any]) -> None:
+    """Warn of the models whose optimizer does not know new variables that they train."""
+    new_ids = {id(variable) for variable in new}
+    for layer in layers:
+        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+        if optimizer is None or not optimizer.built:
+            continue
+        if not new_ids.isdisjoint(map(id, layer.trainable_variables)):
+            warnings.warn(keras_messages.holder_is_fitted(layer.name), UserWarning, stacklevel=3)
+
+
+def forget_traces(layers: list[keras.layers.Layer]) -> None:
+    """Drop what was compiled or listed from layers as they were before."""
+    for layer in layers:
+        if isinstance(layer, keras.Model):
+            layer.train_function = layer.test_function = layer.predict_function = None
+        if hasattr(layer, "_torch_params"):  # on the torch backend, what `parameters()` lists
+            layer._track_variables()

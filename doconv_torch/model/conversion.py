@@ -1,0 +1,181 @@
+"""convert and fold: from plain convolutions to DO-Conv layers and back, function preserved.
+
+Both change a layer's class in place, as ``torch.nn.utils.parametrize`` does. So everything that
+holds the layer (parents, lists, hooks, an optimizer its weight) goes on holding it, and all its
+attributes stay.
+"""
+
+from __future__ import annotations
+
+import copy
+import logging
+from collections.abc import Mapping
+from typing import Any, TypeVar
+
+import torch
+from torch import nn
+from torch.optim import Optimizer
+
+from doconv_core import messages
+from doconv_core.planning import Where, plan
+from doconv_torch.layers.arrays import ArraysKey, folded_weight
+from doconv_torch.layers.families import family_of
+from doconv_torch.layers.parametrized import OverParameterization
+from doconv_torch.model.checks import check_foldable, check_ready
+from doconv_torch.model.training import New, add_parameters, refuse_partitioned, warn_if_not_trained
+from doconv_torch.model.walk import candidates, over_parameterized, users_of_weights
+from doconv_torch.tensors.initialization import Spec, apart_generator
+
+logger = logging.getLogger("doconv")
+
+Model = TypeVar("Model", bound=nn.Module)
+SUBCLASSES = ("skip", "parametrize")
+
+
+def convert(
+    model: Model,
+    *,
+    where: Where | None = None,
+    D_mul: int | None = None,
+    inplace: bool = False,
+    optimizer: Optimizer | None = None,
+    subclasses: str = "skip",
+) -> Model:
+    """Over-parameterize the convolutions of a model; its output does not change by a bit.
+
+    Every ``nn.Conv{1,2,3}d`` and ``nn.ConvTranspose{1,2,3}d`` with more than one kernel element
+    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, flags and hooks; the
+    experts of a plain CondConv layer get their D's. What cannot be converted is left as it was;
+    :func:`summary` gives the reasons. Converting twice changes nothing.
+
+    Args:
+        model: any module; a single convolution too.
+        where: ``where(name, layer)`` picks among the layers of ``model`` itself, e.g. a
+            backbone's. None picks all. A layer with several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None means one per kernel element.
+        inplace: change ``model`` itself; otherwise a deep copy.
+        optimizer: already built on the model (needs ``inplace=True``); each D joins the
+            parameter group of its weight. D needs no weight decay of its own: it is the offset
+            from the identity, so decay draws it back to the plain layer.
+        subclasses: what to do with a subclass of a convolution, whose forward may be its own:
+            "skip", or "parametrize" its weight with ``torch.nn.utils.parametrize``; until fold its
+            state keys are then parametrize's, so load plain checkpoints before.
+
+    Returns:
+        The converted model.
+
+    Raises:
+        ValueError: D_mul is too small for a layer, a layer is lazy, the model is wrapped for
+            distributed training, or the root is a convolution that cannot be converted.
+            The model is then as it was.
+        TypeError: an argument is of the wrong type.
+
+    Example:
+        >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1))
+        >>> convert(model)[0]
+        DOConv2d(3, 8, kernel_size=(3, 3), stride=(1, 1), D_mul=9)
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
+    if subclasses not in SUBCLASSES:
+        raise ValueError(messages.layer.bad_choice("subclasses", subclasses, SUBCLASSES))
+    if optimizer is not None:
+        if not hasattr(optimizer, "param_groups"):
+            raise TypeError(
+                messages.layer.wrong_type("optimizer", optimizer, "a torch.optim.Optimizer")
+            )
+        if not inplace:
+            raise ValueError(messages.model.optimizer_needs_inplace())
+        refuse_partitioned(optimizer)
+    check_ready(model)
+
+    # Decide everything, then build everything, then change the model: an error leaves it whole.
+    decided = plan(candidates(model, any_subclass=subclasses == "parametrize"), where, model)
+    chosen = {each.names[0]: _spec(each.layer, D_mul) for each in decided.chosen}
+    if not inplace:
+        model = copy.deepcopy(model)
+    converted = _over_parameterize(model, chosen)
+    if optimizer is not None:
+        add_parameters(optimizer, converted)
+    if inplace:
+        warn_if_not_trained(converted)
+    decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    return model
+
+
+def fold(model: Model, *, inplace: bool = False) -> Model:
+    """Compose every DO-Conv layer once and give the plain model back: same classes, same keys.
+
+    Over-parameterized CondConv layers become plain CondConv layers.
+
+    Args:
+        model: any module; a single DO-Conv layer too.
+        inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
+            is dropped); otherwise a deep copy that shares nothing with it.
+
+    Returns:
+        The plain model. Folding it again changes nothing.
+
+    Raises:
+        ValueError: an array is not finite or is sharded, a kernel does not fit its type, or a
+            layer is of a subclass or parametrized, so that its plain form is not known. The
+            model is then as it was.
+
+    Numerics: the kernel is composed in float64 and rounded once to the weight's type.
+
+    Example:
+        >>> model = convert(nn.Sequential(nn.Conv2d(3, 8, 3)))
+        >>> fold(model)
+        Sequential(
+          (0): Conv2d(3, 8, kernel_size=(3, 3), stride=(1, 1))
+        )
+    """
+    if not isinstance(model, nn.Module):
+        raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
+    check_foldable(model)
+    if not inplace:
+        model = copy.deepcopy(model)
+    layers = list(over_parameterized(model))
+    # Compute everything before the model changes. Layers that share their arrays share a kernel.
+    folded = {layer.key: layer for layer in layers}
+    kernels = {key: folded_weight(layer) for key, layer in folded.items()}
+    # A weight whose other users mean something else by it must not be overwritten.
+    users = users_of_weights(model, layers)
+    apart: dict[ArraysKey, nn.Parameter] = {}
+    for layer in layers:
+        layer.family.restore_(layer.module)
+        weight = layer.weight
+        if users[id(weight)] != {layer.key}:
+            weight = apart.setdefault(
+                layer.key, nn.Parameter(torch.empty_like(weight), weight.requires_grad)
+            )
+            layer.module.weight = weight
+        with torch.no_grad():
+            weight.copy_(kernels[layer.key])
+        weight.grad = None
+    logger.info("fold: %d convolutions folded", len(layers))
+    return model
+
+
+def _spec(module: nn.Module, D_mul: int | None) -> Spec:
+    family = family_of(module)
+    assert family is not None
+    return family.spec(module, D_mul)
+
+
+def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New]:
+    generator = apart_generator()
+    layers: list[tuple[Any, OverParameterization]] = []
+    made: dict[tuple[int, Spec], OverParameterization] = {}
+    for name, spec in chosen.items():
+        layer: Any = model.get_submodule(name)
+        key = (id(layer.weight), spec)  # layers that share a weight share its D
+        if key not in made:
+            made[key] = OverParameterization(spec, layer.weight, generator)
+        layers.append((layer, made[key]))
+    converted = [(layer.weight, dict(arrays.named_parameters())) for layer, arrays in layers]
+    for layer, arrays in layers:
+        family = family_of(layer)
+        assert family is not None
+        family.over_parameterize_(layer, arrays)
+    return converted

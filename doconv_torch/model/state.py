@@ -1,0 +1,100 @@
+"""The neutral state of a model: its DO-Conv and CondConv layers, for any framework."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import numpy as np
+import torch
+from numpy.typing import NDArray
+from torch import Tensor, nn
+
+from doconv_core import LayerState, State, check_state, messages
+from doconv_torch import messages as torch_messages
+from doconv_torch.layers.arrays import OverParameterized, to_tensor
+from doconv_torch.layers.hosts import is_sharded
+from doconv_torch.model.walk import with_state
+
+
+def get_state(model: nn.Module) -> State:
+    """Copy the arrays of every DO-Conv and CondConv layer, in the canonical layout.
+
+    Args:
+        model: any module; its other parameters (of batch norms, say) are not included.
+
+    Returns:
+        Layer name -> :class:`doconv_core.LayerState`. bfloat16, which NumPy lacks, comes as
+        float32 (exactly).
+
+    Raises:
+        ValueError: a layer's arrays are sharded, or on the meta device.
+
+    Example:
+        >>> from doconv_torch import DOConv2d
+        >>> get_state(nn.Sequential(DOConv2d(3, 8, 3)))["0"].W.shape
+        (8, 3, 9)
+    """
+    state: State = {}
+    for layer in with_state(model):
+        bias = layer.module.bias
+        _check_readable(layer)
+        spec, R = layer.spec, _routing_weight(layer)
+        state[layer.name] = LayerState(
+            spec,
+            layer.W(_to_numpy),
+            None if layer.D is None else _to_numpy(layer.D),
+            None if bias is None else _to_numpy(bias),
+            None if R is None else _to_numpy(R.T),
+        )
+    return state
+
+
+@torch.no_grad()
+def set_state(model: nn.Module, state: State) -> None:
+    """Write a neutral state into a converted model, casting to its types.
+
+    Args:
+        model: a model with the same DO-Conv and CondConv layers, under the same names.
+        state: as from ``get_state``, in any framework.
+
+    Raises:
+        ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
+    """
+    check_state(get_state(model), state)
+    written: list[tuple[Tensor, Tensor]] = []
+    for layer in with_state(model):
+        given, K = state[layer.name], layer.spec.K
+        W = given.W
+        written.append((layer.weight, layer.in_layout(W[..., :K])))
+        if layer.W_extra is not None:
+            written.append((layer.W_extra, layer.in_layout(W[..., K:], spatial=False)))
+        if layer.D is not None and given.D is not None:
+            written.append((layer.D, to_tensor(given.D)))
+        if layer.module.bias is not None and given.bias is not None:
+            written.append((layer.module.bias, to_tensor(given.bias)))
+        R = _routing_weight(layer)
+        if R is not None and given.routing is not None:
+            written.append((R, to_tensor(given.routing.T)))
+    for parameter, tensor in written:
+        parameter.copy_(tensor)
+
+
+def _routing_weight(layer: OverParameterized) -> Tensor | None:
+    """Of a CondConv layer with a routing of its own, (E, I)."""
+    routing = layer.family.own_routing(layer.module)
+    return None if routing is None else routing.weight
+
+
+def _check_readable(layer: OverParameterized) -> None:
+    R = _routing_weight(layer)
+    for array in (layer.weight, layer.D, layer.W_extra, layer.module.bias, R):
+        if array is not None and (array.is_meta or is_sharded(array)):
+            reason = messages.model.NO_VALUES_YET if array.is_meta else torch_messages.SHARDED
+            raise ValueError(messages.model.cannot_read(layer.name, reason))
+
+
+def _to_numpy(tensor: Tensor) -> NDArray[np.floating[Any]]:
+    tensor = tensor.detach().cpu()
+    if tensor.dtype is torch.bfloat16:
+        tensor = tensor.float()
+    return tensor.numpy().copy()

@@ -1,0 +1,267 @@
+"""The mistakes that the tests must catch, each as an edit of the source; see run.py.
+
+Every edit names text that occurs once in its file. When the source moves on, move the edit along:
+what counts is the mistake, not the line.
+"""
+
+from __future__ import annotations
+
+from dataclasses import dataclass
+
+
+@dataclass(frozen=True)
+class Mutant:
+    """One mistake, in one framework.
+
+    Attributes:
+        mistake: in words.
+        framework: "core", "torch", "keras" or "gluon".
+        path: the file that is changed.
+        edits: what is replaced by what.
+        test: the test that must fail.
+    """
+
+    mistake: str
+    framework: str
+    path: str
+    edits: dict[str, str]
+    test: str
+
+    @property
+    def id(self) -> str:
+        return f"{self.framework}: {self.mistake}"
+
+
+GROUPING = "the official grouping"
+IDENTITY = "the identity is left out"
+DENSE_IDENTITY = "the identity is left out, g = 1"
+TURNED = "D is transposed"
+DENSE_TURNED = "D is transposed, g = 1"
+DEPTHWISE_TURNED = "D is transposed, depthwise"
+RESIDUAL = "D's own part is dropped"
+DENSE_RESIDUAL = "D's own part is dropped, g = 1"
+STRIDE = "feature composition ignores the stride"
+COPIES = "copies of the identity in W_extra are dropped"
+FOLD = "fold forgets D"
+IMAGES = "D is transposed, W read as images"
+MIXED = "the experts' biases are not mixed"
+BATCH = "the batch is not folded into the groups"
+OF_GROUPS = "the outputs of every expert are not sorted by group"
+SORTED = "the mixed kernels are not sorted by group"
+CORNER = "the zeros of the 2 x 2 convolution change sides"
+AXES = "the pair's strides change axes"
+GROUPS = "every group uses the first one's D"
+ROWS = "the authors' TensorFlow rows of D keep their order"
+GRADIENT = "the identity is left out of W's gradient"
+
+
+def _star(backend: str, case: str, composition: str = "kernel", what: str = "forward_is") -> str:
+    name = f"test_{what}_bitwise_the_oracle_on_integers[{backend}-{case}-{composition}]"
+    return f"tests/star/test_conv.py::{name}"
+
+
+def _condconv(backend: str, case: str, evaluation: str) -> str:
+    name = f"test_forward_is_bitwise_the_oracle_on_integers[{backend}-{case}-{evaluation}]"
+    return f"tests/star/test_condconv.py::{name}"
+
+
+def _xsepconv(backend: str, case: str) -> str:
+    name = f"test_forward_is_bitwise_the_oracle_on_integers[{backend}-{case}]"
+    return f"tests/star/test_xsepconv.py::{name}"
+
+
+def _fold(backend: str) -> str:
+    name = "test_fold_is_the_plain_layer_with_the_kernel_of_the_core"
+    return f"tests/star/test_conv.py::{name}[{backend}-conv]"
+
+
+def _core(case: str) -> str:
+    return f"tests/core/test_kernel.py::test_kernel_composition_is_feature_composition[{case}]"
+
+
+LARGE_LAYER = (
+    "tests/torch_adapter/test_gradients.py"
+    "::test_a_large_layer_composes_and_pulls_back_what_the_core_does[as-images]"
+)
+
+
+def _of(framework: str, path: str, *mistakes: tuple[str, str, dict[str, str]]) -> list[Mutant]:
+    """Mutants of one file: each a mistake, the test, and the edits."""
+    return [Mutant(mistake, framework, path, edits, test) for mistake, test, edits in mistakes]
+
+
+CORE = _of(
+    "core",
+    "doconv_core/kernel/composition.py",
+    (GROUPING, _core("grouped"), {
+        "D.reshape(spec.groups, spec.in_channels // spec.groups, spec.K, spec.S)":
+        "D.reshape(-1, spec.groups, spec.K, spec.S).swapaxes(0, 1)",
+    }),
+    (IDENTITY, _core("conv"), {"np.array(_identity_part(": "0 * np.array(_identity_part("}),
+    (TURNED, _core("conv"), {'"gocs,gcks->gock"': '"gock,gcks->gocs"'}),
+    (COPIES, _core("copies"), {"else copies.sum(axis=2)": "else copies[:, :, 0]"}),
+) + _of(
+    "core",
+    "doconv_core/official.py",
+    (ROWS,
+     "tests/core/test_official.py::test_a_state_computes_what_the_official_layer_does[tf grouped]",
+     {"D.reshape(a, I // a, K, S).swapaxes(0, 1)": "D.reshape(a, I // a, K, S)"}),
+)  # fmt: skip
+
+TORCH = _of(
+    "torch",
+    "doconv_torch/tensors/composition.py",
+    (GROUPING, _star("torch", "grouped"), {
+        "        W = W.unflatten(0, [groups, -1])\n        product": "        product",
+        '"gaks,goas->goak", D.unflatten(0, [groups, -1]), W).flatten(0, 1)':
+        '"iks,ois->oik", D, W.reshape(-1, *D.shape[::2])).reshape(kernel.shape)',
+    }),
+    (GROUPS, _star("torch", "grouped"), {
+        "D.unflatten(0, [groups, -1])": "D.unflatten(0, [groups, -1])[:1]",
+    }),
+    (IDENTITY, _star("torch", "grouped"), {"(kernel + product)": "product"}),
+    (TURNED, _star("torch", "grouped"), {'"gaks,goas->goak"': '"gask,goas->goak"'}),
+    (DEPTHWISE_TURNED, _star("torch", "depthwise"), {"(D * W).sum(2)": "(D.mT * W).sum(2)"}),
+    (RESIDUAL, _star("torch", "grouped"), {"(kernel + product)": "kernel"}),
+    (COPIES, _star("torch", "copies"), {"range(K, D_mul - K + 1, K)": "range(0)"}),
+    (STRIDE, _star("torch", "stride", "feature"), {
+        "conv(input, depthwise, None, stride": "conv(input, depthwise, None, 1",
+    }),
+) + _of(
+    "torch",
+    "doconv_torch/tensors/arithmetic.py",
+    (DENSE_IDENTITY, _star("torch", "conv"), {
+        "torch.add(part, torch.bmm(": "torch.add(0 * part, torch.bmm(",
+    }),
+    (DENSE_RESIDUAL, _star("torch", "conv"), {
+        "torch.bmm(part.transpose(0, 1), D)": "torch.bmm(part.transpose(0, 1), 0 * D)",
+    }),
+    (DENSE_TURNED, _star("torch", "conv"), {"rows, D = _rows(W), D.mT": "rows = _rows(W)"}),
+    (GRADIENT, _star("torch", "conv", what="gradients_are"), {
+        "torch.add(g, torch.bmm(": "torch.add(0 * g, torch.bmm(",
+    }),
+    (IMAGES, LARGE_LAYER, {".permute(0, 2, 3, 1))": ".permute(0, 3, 2, 1))"}),
+) + _of(
+    "torch",
+    "doconv_torch/layers/arrays.py",
+    (FOLD, _fold("torch"), {
+        "None if layer.D is None else to_float64(layer.D).reshape(layer.spec.D_shape)": "None",
+    }),
+)  # fmt: skip
+
+KERAS = _of(
+    "keras",
+    "doconv_tf/tensors/composition.py",
+    (GROUPING, _star("keras", "grouped"), {
+        "(columns, spec.in_channels // g, g, spec.out_channels // g)":
+        "(columns, spec.in_channels, spec.out_channels // g)",
+        "ops.reshape(ops.transpose(W, (2, 1, 0, 3)), (spec.in_channels, columns, -1))":
+        "ops.transpose(W, (1, 0, 2))",
+        "    product = ops.reshape(product, (g, spec.in_channels // g, columns, ":
+        "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
+    }),
+    (GROUPS, _star("keras", "grouped"), {
+        "D @ W": "ops.tile(D[: spec.in_channels // spec.groups], (spec.groups, 1, 1)) @ W",
+    }),
+    (IDENTITY, _star("keras", "conv"), {"plain + D @ W": "D @ W"}),
+    (TURNED, _star("keras", "conv"), {"D @ W": "ops.transpose(D, (0, 2, 1)) @ W"}),
+    (RESIDUAL, _star("keras", "conv"), {"plain + D @ W": "plain"}),
+    (COPIES, _star("keras", "copies"), {"range(K, spec.S - spec.free_columns, K)": "range(0)"}),
+) + _of(
+    "keras",
+    "doconv_tf/layers/do_conv.py",
+    (STRIDE, _star("keras", "stride", "feature"), {"strides=self.strides": "strides=1"}),
+) + _of(
+    "keras",
+    "doconv_tf/layers/arrays.py",
+    (FOLD, _fold("keras"), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
+)  # fmt: skip
+
+GLUON = _of(
+    "gluon",
+    "doconv_gluon/tensors/composition.py",
+    (GROUPING, _star("gluon", "grouped"), {
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))":
+        "    D = F.reshape(D, shape=(-1, form.groups, form.K, form.D_mul))\n"
+        "    D = F.reshape(F.swapaxes(D, 0, 1), shape=(-1, form.K, form.D_mul))",
+    }),
+    (GROUPS, _star("gluon", "grouped"), {
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))":
+        "    D = F.reshape(D, shape=(form.groups, -1, form.K, form.D_mul))\n"
+        "    D = F.tile(F.slice_axis(D, axis=0, begin=0, end=1), reps=(form.groups, 1, 1, 1))\n"
+        "    D = F.reshape(D, shape=(-1, form.K, form.D_mul))",
+    }),
+    (IDENTITY, _star("gluon", "conv"), {"_gemm(W, D, kernel,": "_gemm(W, D, 0 * kernel,"}),
+    (TURNED, _star("gluon", "conv"), {"transpose_b=True": "transpose_b=False"}),
+    (RESIDUAL, _star("gluon", "conv"), {"_gemm(W, D, kernel,": "_gemm(W, 0 * D, kernel,"}),
+    (COPIES, _star("gluon", "copies"), {
+        "range(form.K, form.D_mul - form.K + 1, form.K)": "range(0)",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/layers/do_conv.py",
+    (STRIDE, _star("gluon", "stride", "feature"), {
+        '"num_group": I, "no_bias": True}':
+        '"num_group": I, "no_bias": True, "stride": (1,) * len(form.kernel_size)}',
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/model/conversion.py",
+    (FOLD, _fold("gluon"), {"read_W(layer, layer.spec), read_D(layer)":
+                            "read_W(layer, layer.spec), None"}),
+)  # fmt: skip
+
+# --- CondConv and XSepConv -----------------------------------------------------------------
+
+FAMILY = _of(
+    "torch",
+    "doconv_torch/tensors/mixing.py",
+    (MIXED, _condconv("torch", "plain-grouped", "kernels"), {
+        "(alpha @ bias).flatten()": "bias[:1].expand(batch, -1).flatten()",
+    }),
+    (BATCH, _condconv("torch", "grouped", "kernels"), {
+        "unflatten(1, kernels.shape[1:]).flatten(0, 1)":
+        "unflatten(1, kernels.shape[1:]).flip(0).flatten(0, 1)",
+    }),
+    (OF_GROUPS, _condconv("torch", "grouped", "outputs"), {
+        "array.unflatten(1, (g, -1)).transpose(0, 1).flatten(0, 2)": "array.flatten(0, 1)",
+    }),
+) + _of(
+    "torch",
+    "doconv_torch/layers/xsepconv.py",
+    (CORNER, _xsepconv("torch", "top-left"), {
+        "[left, right, top, bottom]": "[right, left, bottom, top]",
+    }),
+    (AXES, _xsepconv("torch", "different-strides"), {
+        '"stride": part.stride': '"stride": part.stride[::-1]',
+    }),
+) + _of(
+    "keras",
+    "doconv_tf/tensors/mixing.py",
+    (SORTED, _condconv("keras", "grouped", "kernels"), {
+        "grouped = ops.reshape(kernels, (experts, -1, groups, outputs // groups))\n"
+        "    grouped = ops.transpose(grouped, (0, 2, 1, 3))":
+        "grouped = ops.reshape(kernels, (experts, groups, -1, outputs // groups))",
+    }),
+    (OF_GROUPS, _condconv("keras", "grouped", "outputs"), {
+        "grouped = ops.transpose(grouped, (1, 2, 0, 3))":
+        "grouped = ops.transpose(grouped, (1, 0, 2, 3))",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/tensors/mixing.py",
+    (OF_GROUPS, _condconv("gluon", "grouped", "outputs"), {
+        "axes=(1, 0, 2, 3)": "axes=(0, 1, 2, 3)",
+    }),
+) + _of(
+    "gluon",
+    "doconv_gluon/layers/xsepconv.py",
+    (CORNER, _xsepconv("gluon", "top-left"), {
+        "top, bottom, left, right)  #": "bottom, top, right, left)  #",
+    }),
+    (AXES, _xsepconv("gluon", "different-strides"), {
+        '"strides": part.stride': '"strides": part.stride[::-1]',
+    }),
+)  # fmt: skip
+
+MUTANTS = CORE + TORCH + KERAS + GLUON + FAMILY
