@@ -15,8 +15,9 @@ from doconv_core.kernel.composition import compose_kernel, compose_kernel_gradie
 from doconv_core.kernel.initialization import identity, over_parameterize
 from doconv_core.kernel.spec import DOConvSpec
 from doconv_core.model import state
+from doconv_core.model.rows import SummaryRow
 from doconv_core.model.state import LayerState, State, check_state
-from doconv_core.model.summary import Summary, SummaryRow
+from doconv_core.model.summary import Summary
 from doconv_core.neighbours import condconv, xsepconv
 from doconv_core.neighbours.condconv import CondConvSpec
 from doconv_core.neighbours.xsepconv import XSepConvSpec

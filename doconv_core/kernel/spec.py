@@ -26,7 +26,7 @@ class DOConvSpec:
         kernel_size: one integer per spatial dimension.
         groups: g. 1 is DO-Conv, I is DO-DConv (depthwise, any multiplier O/I),
             anything between is DO-GConv.
-        D_mul: S, at least K. None means K. A layer with K = 1 has no D and ignores it.
+        D_mul: S, at least K. None and "K" mean K. A layer with K = 1 has no D and ignores it.
         transposed: whether the layer is a transposed convolution.
 
     Raises:
@@ -45,7 +45,7 @@ class DOConvSpec:
     out_channels: int
     kernel_size: tuple[int, ...]
     groups: int = 1
-    D_mul: int | None = None
+    D_mul: int | str | None = None
     transposed: bool = False
 
     def __post_init__(self) -> None:
@@ -62,7 +62,7 @@ class DOConvSpec:
                 raise ValueError(
                     messages.layer.not_divisible(name, getattr(self, name), self.groups)
                 )
-        columns = self.K if self.D_mul is None else positive_integer("D_mul", self.D_mul)
+        columns = self.K if self.D_mul in (None, "K") else positive_integer("D_mul", self.D_mul)
         if columns < self.K:
             raise ValueError(messages.layer.D_mul_too_small(columns, self.kernel_size, self.K))
         # D_mul=None and D_mul=K are the same layer, so they become equal specs.
@@ -76,7 +76,7 @@ class DOConvSpec:
     @property
     def S(self) -> int:
         """Columns of W and of D: ``D_mul``, or K where that was None; 1 for K = 1."""
-        return self.D_mul or self.K
+        return int(self.D_mul or self.K)
 
     @property
     def has_D(self) -> bool:

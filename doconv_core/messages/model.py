@@ -67,10 +67,50 @@ NOTHING_CONVERTED = (
 )
 
 
+def mostly_left(count: int, done: int, reason: str) -> str:
+    return (
+        f"convert() over-parameterized {done} convolution(s) and left {count}, for one reason: "
+        f"{reason}. summary(model) names them."
+    )
+
+
+def large_D(added: int, parameters: int, factor: int, largest: str) -> str:
+    return (
+        f"D has {added:,} numbers, more than {factor} times the {parameters:,} parameters of the "
+        f"rest of the model; {named(largest)} has the most. Leave out the largest kernels by "
+        "convert(..., max_kernel_elements=25), or choose layers by `where`; "
+        "summary(model) shows each before conversion."
+    )
+
+
+def D_is_left(names: list[str], holder: str) -> str:
+    return (
+        f"fold() found no layer to fold, but {holder} holds {len(names)} D's, the first of them "
+        f"{names[0]!r}: their layers are part of a graph now. Fold the model before it is traced."
+    )
+
+
+def bad_where(where: Any) -> str:
+    return error(
+        "`where` must be a function of (name, layer), or names",
+        {"where": where},
+        'Pass lambda name, layer: ..., or names of layers or of what holds them, as ["layer4"].',
+    )
+
+
+def unknown_where(name: str, names: list[str]) -> str:
+    return error(
+        "every name in `where` must be that of a convolution, or of what holds one",
+        {"name": name},
+        f"The model has {', '.join(map(repr, names[:8]))}{', ...' if len(names) > 8 else ''}.",
+    )
+
+
 # --- reasons -----------------------------------------------------------------------------
 
 POINTWISE = "one kernel element has nothing to over-parameterize"
 NOT_SELECTED = "not selected by `where`"
+TOO_LARGE = "its kernel has more elements than `max_kernel_elements`"
 CONVERTIBLE = "not converted"
 OWN_FORWARD = "a subclass may compute something else than its base class"
 INSTANCE_FORWARD = "its forward is replaced on the instance"

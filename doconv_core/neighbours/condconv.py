@@ -74,7 +74,7 @@ class CondConvSpec:
         # The expert's own checks, and its integers in place of what was given.
         columns = None if self.D_mul == "K" else self.D_mul
         sizes = (self.in_channels, self.out_channels, self.kernel_size, self.groups)
-        expert = DOConvSpec(*sizes, columns)  # type: ignore[arg-type]
+        expert = DOConvSpec(*sizes, columns)
         for name in ("in_channels", "out_channels", "kernel_size", "groups"):
             object.__setattr__(self, name, getattr(expert, name))
         has_D = expert.has_D and self.D_mul is not None

@@ -104,22 +104,24 @@ class XSepConvSpec:
             given = (given,) * len(NAMES)
         if len(given) != len(NAMES):
             raise ValueError(messages.neighbours.not_three(self.D_mul))
-        # Two looks: the parts know what "K" is for each of them.
-        object.__setattr__(self, "D_mul", tuple(None if each == "K" else each for each in given))
         columns = (
-            None if each is None else part.conv.S
-            for each, part in zip(given, self.parts, strict=True)
+            None if each is None else DOConvSpec(1, 1, size, 1, None if each == "K" else each).S
+            for each, size in zip(given, self._sizes, strict=True)
         )
         object.__setattr__(self, "D_mul", tuple(columns))
+
+    @property
+    def _sizes(self) -> tuple[tuple[int, int], ...]:
+        k = self.kernel_size
+        return ((2, 2), (1, k), (k, 1))
 
     @property
     def parts(self) -> tuple[Part, ...]:
         """The three convolutions, in order."""
         k, C = self.kernel_size, self.channels
-        sizes = ((2, 2), (1, k), (k, 1))
         square, horizontal, vertical = (
             (name, DOConvSpec(C, C, size, C, columns), columns)
-            for name, size, columns in zip(NAMES, sizes, self.D_mul, strict=True)
+            for name, size, columns in zip(NAMES, self._sizes, self.D_mul, strict=True)
         )
         (sv, sh), (dv, dh) = self.stride, self.dilation
         pv, ph = same_padding(k, dv), same_padding(k, dh)
@@ -133,6 +135,11 @@ class XSepConvSpec:
     def zeros(self) -> Pads:
         """What the 2 x 2 convolution's input is padded with."""
         return CORNERS[self.corner]
+
+
+def corners_after(already: int, count: int) -> list[int]:
+    """The corners of the next layers of a model that has some: they go around."""
+    return [(already + each) % len(CORNERS) for each in range(count)]
 
 
 def is_separable(kernel_size: Any) -> bool:

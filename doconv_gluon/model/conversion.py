@@ -11,7 +11,7 @@ import logging
 from typing import Any, TypeVar
 
 from doconv_core import messages
-from doconv_core.planning import Candidate, Where, plan
+from doconv_core.model.planning import Candidate, Where, plan
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.arrays import (
     blocks_once,

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections import Counter
 from typing import Any, TypeVar
 
-from doconv_core import messages
 from doconv_core.model.replacing import Found, plan, report
+
+from doconv_core import messages
 from doconv_core.neighbours.xsepconv import why_kept
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.arrays import blocks_once, named_blocks, spec_of

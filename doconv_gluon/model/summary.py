@@ -6,7 +6,7 @@ from collections.abc import Sequence
 from typing import Any
 
 from doconv_core import Summary, SummaryRow, messages
-from doconv_core.model.summary import Sizes, layer_row
+from doconv_core.model.rows import Sizes, layer_row
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.arrays import blocks_once, spec_of
 from doconv_gluon.layers.condconv import CondConvNd

@@ -9,7 +9,7 @@ from typing import Any, TypeVar
 import keras
 
 from doconv_core import messages
-from doconv_core.planning import Candidate, Where, plan
+from doconv_core.model.planning import Candidate, Where, plan
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import folded_kernel
 from doconv_tf.layers.copying import copy

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any, TypeVar
 
 import keras
+from doconv_core.model.replacing import Found, plan, report
 
 from doconv_core import messages
-from doconv_core.model.replacing import Found, plan, report
 from doconv_core.neighbours.xsepconv import why_kept
 from doconv_tf.layers.copying import copy
 from doconv_tf.layers.do_conv import DOConvBase

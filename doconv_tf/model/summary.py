@@ -10,7 +10,7 @@ import keras
 import numpy as np
 
 from doconv_core import CondConvSpec, DOConvSpec, Summary, SummaryRow, messages
-from doconv_core.model.summary import Sizes, layer_row
+from doconv_core.model.rows import Sizes, layer_row
 from doconv_tf.layers.condconv import CondConvBase
 from doconv_tf.layers.hosts import HOSTS
 from doconv_tf.layers.nesting import check_keras

@@ -17,7 +17,7 @@ from torch import nn
 from torch.optim import Optimizer
 
 from doconv_core import messages
-from doconv_core.planning import Where, plan
+from doconv_core.model.planning import Where, plan
 from doconv_torch.layers.arrays import ArraysKey, folded_weight
 from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import OverParameterization

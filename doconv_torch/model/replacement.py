@@ -6,11 +6,11 @@ import copy
 from collections import Counter
 from typing import Any, TypeVar
 
+from doconv_core.model.replacing import Found, plan, report
 from torch import nn
 from torch.nn.modules.conv import _ConvNd
 
 from doconv_core import messages
-from doconv_core.model.replacing import Found, plan, report
 from doconv_core.neighbours.xsepconv import why_kept
 from doconv_torch.layers.hosts import is_convolution, plain_spec, why_plain
 from doconv_torch.layers.xsepconv import XSepConv2d

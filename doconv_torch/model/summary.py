@@ -9,8 +9,8 @@ import torch
 from torch import Tensor, nn
 
 from doconv_core import Summary, SummaryRow, messages
-from doconv_core.model.summary import Sizes, layer_row
-from doconv_core.planning import Candidate
+from doconv_core.model.planning import Candidate
+from doconv_core.model.rows import Sizes, layer_row
 from doconv_torch.layers.families import family_of
 from doconv_torch.model.walk import candidates
 

@@ -8,7 +8,7 @@ from typing import Any
 from torch import nn
 from torch.nn.utils import parametrize
 
-from doconv_core.planning import Candidate
+from doconv_core.model.planning import Candidate
 from doconv_torch.layers.arrays import ArraysKey, OverParameterized
 from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import weight_parametrizations

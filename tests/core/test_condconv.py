@@ -17,7 +17,7 @@ from doconv_core.costs import condconv as condconv_cost
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.kernel.composition import compose_kernel, fold_kernel
 from doconv_core.kernel.layout import from_canonical, to_canonical
-from doconv_core.model.summary import layer_row
+from doconv_core.model.rows import layer_row
 from doconv_core.neighbours.condconv import (
     mix,
     mix_gradients,
