@@ -14,14 +14,15 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.frame.program import PACKAGES, RESULTS, Preset
+from benchmarks.frame.program import RESULTS, Preset
+from doconv_core.frameworks import FRAMEWORKS
 
 PROGRAMS = {
-    "step_time": tuple(PACKAGES),
-    "composition": tuple(PACKAGES),
-    "memory": tuple(PACKAGES),
-    "inference": tuple(PACKAGES),
-    "sweep": tuple(PACKAGES),
+    "step_time": tuple(FRAMEWORKS),
+    "composition": tuple(FRAMEWORKS),
+    "memory": tuple(FRAMEWORKS),
+    "inference": tuple(FRAMEWORKS),
+    "sweep": tuple(FRAMEWORKS),
     "accuracy": ("torch",),
 }
 
@@ -34,7 +35,7 @@ def main(
     failed = []
     for program, frameworks in PROGRAMS.items():
         for framework in frameworks:
-            package = PACKAGES[framework][0]
+            package = FRAMEWORKS[framework].module
             if importlib.util.find_spec(package) is None:
                 typer.echo(f"{program}: {package} is not installed", err=True)
                 continue

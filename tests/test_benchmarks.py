@@ -60,7 +60,7 @@ def test_it_writes_its_figures_and_a_picture(program: str, framework: str, tmp_p
     assert f"{'mxnet' if framework == 'gluon' else framework} " in printed["machine"]
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+@pytest.mark.parametrize("framework", backends.NAMES)
 def test_the_folded_network_is_made_of_what_the_plain_one_is(
     framework: str, tmp_path: Path
 ) -> None:
@@ -71,7 +71,7 @@ def test_the_folded_network_is_made_of_what_the_plain_one_is(
         assert made["largest_change_by_fold"] < 1e-6
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+@pytest.mark.parametrize("framework", backends.NAMES)
 def test_every_way_of_training_starts_from_the_same_function(framework: str) -> None:
     require(framework)
     inference = importlib.import_module(f"benchmarks.with_{framework}.inference")
@@ -86,7 +86,7 @@ def test_every_way_of_training_starts_from_the_same_function(framework: str) -> 
         np.testing.assert_allclose(outputs, plain, rtol=0, atol=1e-6, err_msg=name)
 
 
-@pytest.mark.parametrize("framework", ["torch", "keras", "gluon"])
+@pytest.mark.parametrize("framework", backends.NAMES)
 def test_every_way_of_composing_gives_the_same_kernel(framework: str) -> None:
     require(framework)
     module = importlib.import_module(f"benchmarks.with_{framework}.layer")

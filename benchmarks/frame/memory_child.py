@@ -15,8 +15,8 @@ from pathlib import Path
 from typing import Any, NamedTuple
 
 from benchmarks.subjects.work import Work
+from doconv_core.frameworks import FRAMEWORKS
 
-ADAPTERS = {"torch": "doconv_torch", "keras": "doconv_tf", "gluon": "doconv_gluon"}
 ENVIRONMENT = {
     # glibc gives every array back to the system when it is freed, so that the pages that the
     # process holds are the arrays that are alive.
@@ -76,7 +76,7 @@ def main(framework: str, work: Work, way: str) -> Memory:
         highest = peak(lambda: module.step(work, way))
     else:
         highest = resident_peak(*module.training(work, way))
-    adapter = importlib.import_module(ADAPTERS[framework])
+    adapter = importlib.import_module(FRAMEWORKS[framework].adapter)
     converted = adapter.summary(adapter.convert(module.network(work))).converted
     return Memory(highest, sum(4 * row.parameters[0] for row in converted))
 

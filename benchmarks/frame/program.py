@@ -22,22 +22,15 @@ from rich.table import Table
 
 from benchmarks.frame.plot import save
 from doconv_core.files.atomic import replacing
+from doconv_core.frameworks import FRAMEWORKS
 
 RESULTS = Path(__file__).parents[1] / "results"
 ROUNDS = "How often each way is measured (accuracy: with how many seeds); else by the preset."
-PACKAGES = {
-    "torch": ("torch",),
-    "keras": ("keras", "tensorflow", "tensorflow-cpu"),
-    "gluon": ("mxnet", "gluoncv"),
-}
 
+Framework = Enum("Framework", {name: name for name in FRAMEWORKS}, type=str)  # type: ignore[misc]
+"""What ``--framework`` takes."""
 
-class Framework(str, Enum):
-    """What ``--framework`` takes."""
-
-    torch = "torch"
-    keras = "keras"
-    gluon = "gluon"
+FIRST = Framework("torch")
 
 
 class Preset(str, Enum):
@@ -88,7 +81,7 @@ def command(
     measure: Measure,
     *,
     rounds: Mapping[str, int],
-    frameworks: Sequence[str] = tuple(PACKAGES),
+    frameworks: Sequence[str] = tuple(FRAMEWORKS),
 ) -> typer.Typer:
     """A command with the common options.
 
@@ -100,7 +93,7 @@ def command(
     """
 
     def main(
-        framework: Annotated[Framework, typer.Option(help="What to measure.")] = Framework.torch,
+        framework: Annotated[Framework, typer.Option(help="What to measure.")] = FIRST,
         preset: Annotated[Preset, typer.Option(help="How much of it.")] = Preset.short,
         rounds_: Annotated[int | None, typer.Option("--rounds", min=1, help=ROUNDS)] = None,
         out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = RESULTS,
@@ -161,7 +154,7 @@ def machine() -> str:
 def versions(framework: str) -> str:
     """Of the framework's packages that are installed."""
     found = []
-    for package in PACKAGES[framework]:
+    for package in FRAMEWORKS[framework].packages:
         try:
             found.append(f"{package} {metadata.version(package)}")
         except metadata.PackageNotFoundError:

@@ -2,29 +2,25 @@
 
 from __future__ import annotations
 
-import json
 from enum import Enum
 from pathlib import Path
 from typing import Annotated
 
-import numpy as np
 import typer
 from rich.console import Console
 from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, TimeRemainingColumn
 
 from doconv_cli.demo.trainers import trainer as trainers
+from doconv_core.frameworks import FRAMEWORKS
 
+Framework = Enum("Framework", {name: name for name in FRAMEWORKS}, type=str)  # type: ignore[misc]
+"""What ``--framework`` takes."""
 
-class Framework(str, Enum):
-    """What ``--framework`` takes."""
-
-    torch = "torch"
-    keras = "keras"
-    gluon = "gluon"
+FIRST = Framework("torch")
 
 
 def demo(
-    framework: Annotated[Framework, typer.Option(help="What to train with.")] = Framework.torch,
+    framework: Annotated[Framework, typer.Option(help="What to train with.")] = FIRST,
     seeds: Annotated[int, typer.Option(min=1, help="Pairs of networks to train.")] = 10,
     epochs: Annotated[int, typer.Option(min=1, help="Passes over the training images.")] = 15,
     seed: Annotated[int, typer.Option(min=0, help="The first seed.")] = 0,
@@ -37,7 +33,7 @@ def demo(
     try:
         trainer = trainers.load(framework.value)
     except ImportError as error:
-        extra = trainers.EXTRAS[framework.value]
+        extra = FRAMEWORKS[framework.value].extra
         errors.print(
             f"doconv demo --framework {framework.value}: {error}.  "
             f"pip install 'doconv\\[{extra},demo]'",
@@ -73,23 +69,7 @@ def demo(
     console.print(report.story(told))
     curves, figures = out / "curves.png", out / "results.json"
     plot.learning_curves(pairs, curves, f"Handwritten digits, {framework.value}")
-    _write_figures(figures, framework.value, seed, pairs, told)
+    report.write_figures(figures, framework.value, seed, pairs, told)
     for name, path in (("learning curves", curves), ("folded network", told.path),
                        ("all figures", figures)):  # fmt: skip
         console.print(f"{name}: {path}", soft_wrap=True, highlight=False)
-
-
-def _write_figures(path: Path, framework: str, seed: int, pairs: object, told: object) -> None:
-    from doconv_cli.demo.experiment import Pairs, Story
-    from doconv_core.files.atomic import replacing
-
-    assert isinstance(pairs, Pairs)
-    assert isinstance(told, Story)
-    figures = {
-        "framework": framework,
-        "first_seed": seed,
-        **{name: np.asarray(value).tolist() for name, value in pairs._asdict().items()},
-        "story": {**told._asdict(), "path": str(told.path)},
-    }
-    with replacing(path) as temporary:
-        temporary.write_text(json.dumps(figures, indent=1) + "\n")

@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import json
+from pathlib import Path
+
 import numpy as np
 from rich.box import SIMPLE_HEAD
 from rich.table import Table
 
 from doconv_cli.demo.experiment import Pairs, Story
 from doconv_cli.demo.statistics import Mean, mean, paired_difference
+from doconv_core.files.atomic import replacing
 
 
 def comparison(pairs: Pairs, framework: str) -> Table:
@@ -78,3 +82,15 @@ def story(told: Story) -> Table:
 
 def _with_error(value: Mean) -> str:
     return f"{value.mean:.2f}" + ("" if np.isnan(value.error) else f" ± {value.error:.2f}")
+
+
+def write_figures(path: Path, framework: str, seed: int, pairs: Pairs, told: Story) -> None:
+    """All figures of a demo, as JSON."""
+    figures = {
+        "framework": framework,
+        "first_seed": seed,
+        **{name: np.asarray(value).tolist() for name, value in pairs._asdict().items()},
+        "story": {**told._asdict(), "path": str(told.path)},
+    }
+    with replacing(path) as temporary:
+        temporary.write_text(json.dumps(figures, indent=1) + "\n")

@@ -11,9 +11,8 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import CondConvSpec, Cost, DOConvSpec, LayerState, check_state
+from doconv_core import CondConvSpec, Cost, DOConvSpec, LayerState, check_state, condconv_cost
 from doconv_core.checkpoint import load, save
-from doconv_core.costs import condconv as condconv_cost
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.kernel.composition import compose_kernel, fold_kernel
 from doconv_core.kernel.layout import from_canonical, to_canonical

@@ -8,8 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_core import Cost, DOConvSpec, XSepConvSpec, messages
-from doconv_core.costs import xsepconv as xsepconv_cost
+from doconv_core import Cost, DOConvSpec, XSepConvSpec, messages, xsepconv_cost
 from doconv_core.neighbours.xsepconv import CORNERS, why_kept
 from tests.star.oracles.xsepconv import XSepConvOracle
 

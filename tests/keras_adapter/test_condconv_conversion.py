@@ -9,9 +9,8 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import CondConvSpec, messages
+from doconv_core import CondConvSpec, condconv_cost, messages
 from doconv_core.checkpoint import load, save
-from doconv_core.costs import condconv as condconv_cost
 from doconv_tf import (
     CondConv2D,
     DOConv2D,

@@ -18,8 +18,6 @@ CHANNELS = (16, 32, 32)
 A ReLU follows each; then global average pooling and a linear classifier. No batch norm, as in the
 authors' own samples: it would hide much of what a layer does to the optimization."""
 
-EXTRAS = {"torch": "torch", "keras": "tf", "gluon": "gluon"}
-
 
 class Trainer(ABC):
     """One network in training.

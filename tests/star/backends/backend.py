@@ -15,11 +15,12 @@ import numpy as np
 import pytest
 
 from doconv_core import LayerState, State
+from doconv_core.frameworks import FRAMEWORKS
 from tests.star.cases.conv import Arrays, Case
 from tests.star.oracles.conv import Gradients
 from tests.star.training import Loss
 
-NAMES = ("torch", "keras", "gluon")
+NAMES = tuple(FRAMEWORKS)
 
 
 class Backend(ABC):

@@ -1,0 +1,60 @@
+"""The plan of the house: which packages and rooms there are, and which lie below which."""
+
+from __future__ import annotations
+
+CORE = "doconv_core"
+ADAPTERS = ("doconv_torch", "doconv_tf", "doconv_gluon")
+CLI = "doconv_cli"
+BENCHMARKS = "benchmarks"
+
+BELOW: dict[str, tuple[str, ...]] = {
+    CORE: (),
+    **dict.fromkeys(ADAPTERS, (CORE,)),
+    CLI: (CORE, *ADAPTERS),
+    BENCHMARKS: (CORE, *ADAPTERS, CLI),
+}
+"""What a package may import besides itself."""
+
+FLOORS: dict[str, tuple[str, ...]] = {
+    CORE: ("frameworks", "messages", "kernel", "neighbours", "costs", "model",
+           "official", "files", "checkpoint"),
+    **dict.fromkeys(ADAPTERS, ("messages", "mxnet", "tensors", "layers", "model", "model_zoo")),
+}  # fmt: skip
+"""The rooms of a package from the ground up: a room may import itself and those before it."""
+
+ROOMS = {
+    "": {"messages"},
+    "tensors": {"composition", "initialization", "mixing"},
+    "layers": {"arrays", "condconv", "do_conv", "families", "folding", "hosts", "routing",
+               "xsepconv"},
+    "model": {"conversion", "official", "replacement", "state", "summary", "training", "walk"},
+}  # fmt: skip
+"""The files of every adapter, by room."""
+
+EXTRAS: dict[str, dict[str, set[str]]] = {
+    "doconv_torch": {
+        "tensors": {"arithmetic", "products"},
+        "layers": {"parametrized"},
+        "model": {"at_optimizer", "checks"},
+    },
+    "doconv_tf": {"layers": {"copying", "nesting", "swapping"}},
+    "doconv_gluon": {
+        "": {"model_zoo", "mxnet"},
+        "tensors": {"deconvolution", "kinds"},
+        "layers": {"copying"},
+    },
+}
+"""What one adapter needs beside them."""
+
+LAYER_CLASSES = ("do_conv", "condconv", "xsepconv", "parametrized")
+"""The files of ``layers`` that define classes; a file of ``model`` asks families.py instead."""
+
+NAMED_IN_MODEL = {
+    ("replacement", "xsepconv"): "it makes XSepConv layers, which are of no family",
+}
+
+HIDDEN = {
+    ("doconv_cli.demo.command", "doconv_cli.demo"): "scikit-learn and matplotlib take seconds",
+    ("benchmarks.frame.memory_child", "benchmarks.with_torch.memory"): "of one framework only",
+}
+"""Imports inside functions, each with its reason; everything else stands at the top."""
