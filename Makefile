@@ -27,7 +27,7 @@ test: lint test-oldest
 # The core alone, on the oldest NumPy that it supports.
 test-oldest: .venv-oldest/.made
 	.venv-oldest/bin/python -m pytest tests/core/test_kernel.py tests/core/test_condconv.py \
-	    tests/core/test_xsepconv.py $(ARGS)
+	    tests/core/test_xsepconv.py tests/core/test_planning.py tests/core/test_summary.py $(ARGS)
 
 # All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
 test-star: .venv-star/.made

@@ -123,7 +123,7 @@ def size(count: int) -> str:
         if count < 1000:
             return f"{count:.3g} {unit}"
         count /= 1000  # type: ignore[assignment]
-    return f"{count:,.3g} GB"
+    return f"{count:,.1f} GB"
 
 
 def _sums(rows: Iterable[tuple[int, int, int]]) -> tuple[int, int, int]:

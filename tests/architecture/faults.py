@@ -24,6 +24,8 @@ def _is_upward(each: Import) -> bool:
         return False
     if not there:  # nor must a room go around by the face
         return True
+    if not {path[0], there[0]} <= set(floors):  # a file in no room
+        return True
     return floors.index(there[0]) > floors.index(path[0])
 
 

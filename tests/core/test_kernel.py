@@ -87,6 +87,7 @@ def test_shapes() -> None:
 
 def test_equal_layers_have_equal_specs() -> None:
     assert DOConvSpec(2, 2, (3, 3)) == DOConvSpec(2, 2, (3, 3), D_mul=9)
+    assert DOConvSpec(2, 2, (3, 3)) == DOConvSpec(2, 2, (3, 3), D_mul="K")
     assert DOConvSpec(2, 2, (1, 1)) == DOConvSpec(2, 2, (1, 1), D_mul=4)
 
 
