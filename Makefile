@@ -1,5 +1,6 @@
 # make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
+# make check   linters, the core and PyTorch's star: what to run between two commits
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make bench   every benchmark's short preset, in every framework
@@ -8,6 +9,7 @@
 # Environments are made on first use, and again when pyproject.toml or their versions change.
 
 PYTHON ?= python3.11
+ENVIRONMENT = PYTHON='$(PYTHON)' sh constraints/environment.sh
 FRAMEWORK ?= torch
 ARGS ?=
 
@@ -15,31 +17,25 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-oldest test-star test-modern lint mutate bench clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
 
-# The two long ones side by side: each keeps to a core, for threads that wait for one another spin.
-test: lint test-oldest
-	OMP_NUM_THREADS=1 $(MAKE) --jobs=2 --output-sync=target test-star test-modern
+# Every environment, two runs side by side, with progress and one table at the end.
+test: lint .venv-oldest/.made .venv-modern/.made
+	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
-# The core alone, on the oldest NumPy that it supports.
-test-oldest: .venv-oldest/.made
-	.venv-oldest/bin/python -m pytest tests/core/test_kernel.py tests/core/test_condconv.py \
-	    tests/core/test_xsepconv.py tests/core/test_planning.py tests/core/test_summary.py $(ARGS)
-
-# All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
+# One of its runs: star (all three frameworks), oldest (NumPy), jax, keras-on-torch.
 test-star: .venv-star/.made
-	DOCONV_BACKENDS=torch,keras,gluon KERAS_BACKEND=tensorflow \
-	    .venv-star/bin/python -m pytest --doctest-modules tests doconv_core doconv_torch $(ARGS)
+test-oldest: .venv-oldest/.made
+test-jax test-keras-on-torch: .venv-modern/.made
+test-star test-oldest test-jax test-keras-on-torch:
+	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
 
-# NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
-test-modern: .venv-modern/.made
-	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=jax .venv-modern/bin/python -m pytest $(ARGS)
-	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=torch .venv-modern/bin/python -m pytest \
-	    tests/star/test_conv.py tests/star/test_random.py tests/star/test_condconv.py \
-	    tests/star/test_xsepconv.py tests/star/test_transfer.py tests/keras_adapter $(ARGS)
+# Between two commits: linters, the core, the house, and one framework's star.
+check: lint
+	.venv-star/bin/python tests/environments.py check -- $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -55,26 +51,18 @@ bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern
+	rm -rf .venv .venv-oldest .venv-star .venv-modern build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
-	test -d .venv || $(PYTHON) -m venv .venv
-	.venv/bin/pip install --quiet --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
-	touch $@
+	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
 
 .venv-oldest/.made: pyproject.toml
-	$(PYTHON) -m venv --clear .venv-oldest
-	.venv-oldest/bin/pip install --quiet numpy==1.23.5 pytest pytest-timeout hypothesis
-	touch $@
+	$(ENVIRONMENT) .venv-oldest .made numpy==1.23.5 pytest pytest-timeout hypothesis
 
 .venv-star/.made: pyproject.toml constraints/numpy1.txt
-	$(PYTHON) -m venv --clear .venv-star
-	.venv-star/bin/pip install --quiet --constraint constraints/numpy1.txt --editable '.[test]' \
+	$(ENVIRONMENT) .venv-star .made --constraint constraints/numpy1.txt --editable '.[test]' \
 	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_gluon) ruff mypy
-	touch $@
 
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
-	$(PYTHON) -m venv --clear .venv-modern
-	.venv-modern/bin/pip install --quiet --constraint constraints/numpy2.txt --editable '.[test]' \
+	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \
 	    torch keras jax
-	touch $@

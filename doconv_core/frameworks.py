@@ -11,7 +11,7 @@ class Framework(NamedTuple):
     Attributes:
         name: what options and tests call it.
         adapter: our package for it.
-        extra: what ``pip install 'doconv[...]'`` calls it.
+        extra: what ``pip install 'doconv-layers[...]'`` calls it.
         packages: the distributions that a record of a measurement names.
         module: what must be importable for it to be there.
     """

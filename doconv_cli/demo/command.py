@@ -36,7 +36,7 @@ def demo(
         extra = FRAMEWORKS[framework.value].extra
         errors.print(
             f"doconv demo --framework {framework.value}: {error}.  "
-            f"pip install 'doconv\\[{extra},demo]'",
+            f"pip install 'doconv-layers\\[{extra},demo]'",
             soft_wrap=True,
         )
         raise typer.Exit(1) from None

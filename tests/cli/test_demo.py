@@ -64,7 +64,7 @@ def test_a_missing_framework_gives_one_line_with_the_command(
     assert result.exit_code == 1
     assert result.stdout == ""
     assert result.stderr.count("\n") == 1
-    assert "pip install 'doconv[torch,demo]'" in result.stderr
+    assert "pip install 'doconv-layers[torch,demo]'" in result.stderr
 
 
 def test_a_folder_that_cannot_be_written_is_named(tmp_path: Path) -> None:

@@ -1,0 +1,179 @@
+"""The tests in their environments, with progress while they run and one table at the end.
+
+    python tests/environments.py              every run
+    python tests/environments.py star jax     some of them
+    python tests/environments.py check -- -x  with arguments for pytest
+
+Needs the standard library alone; the Makefile makes the environments. Each run keeps to one core,
+for threads that wait for one another spin; two go side by side. Whole outputs: build/tests/.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import subprocess
+import sys
+import threading
+import time
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+LOGS = ROOT / "build" / "tests"
+STEP = 10
+"""Percentage points between two lines of progress."""
+
+
+class Run(NamedTuple):
+    """One call of pytest: in which environment, with which variables and arguments."""
+
+    environment: str
+    variables: dict[str, str]
+    arguments: list[str]
+
+
+_CORE = ["tests/core/test_kernel.py", "tests/core/test_condconv.py", "tests/core/test_xsepconv.py",
+         "tests/core/test_planning.py", "tests/core/test_summary.py"]  # fmt: skip
+RUNS = {
+    # All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
+    "star": Run(
+        ".venv-star",
+        {"DOCONV_BACKENDS": "torch,keras,gluon", "KERAS_BACKEND": "tensorflow"},
+        ["--doctest-modules", "tests", "doconv_core", "doconv_torch"],
+    ),
+    # The core alone, on the oldest NumPy that it supports.
+    "oldest": Run(".venv-oldest", {}, _CORE),
+    # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
+    "jax": Run(".venv-modern", {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax"}, []),
+    "keras-on-torch": Run(
+        ".venv-modern",
+        {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "torch"},
+        ["tests/star", "tests/keras_adapter"],
+    ),
+    # For the time between two commits.
+    "check": Run(
+        ".venv-star",
+        {"DOCONV_BACKENDS": "torch"},
+        ["tests/core", "tests/star", "tests/architecture"],
+    ),
+}
+LANES = (("star",), ("oldest", "jax", "keras-on-torch"))
+"""What `make test` runs, side by side."""
+
+
+class Outcome(NamedTuple):
+    """How a run ended."""
+
+    status: int
+    counts: dict[str, int]
+    seconds: float
+    log: Path
+
+
+def perform(name: str, extra: list[str], say: Say, running: list[subprocess.Popen[str]]) -> Outcome:
+    """One run; its progress is said, its output goes to a file."""
+    run, start = RUNS[name], time.monotonic()
+    command = [str(ROOT / run.environment / "bin" / "python"), "-m", "pytest", "--color=no"]
+    environment = {**os.environ, "OMP_NUM_THREADS": "1", **run.variables}
+    log = LOGS / f"{name}.log"
+    last, text = 0, ""
+    with log.open("w") as file:
+        process = subprocess.Popen(
+            [*command, *run.arguments, *extra],
+            cwd=ROOT,
+            env=environment,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            errors="replace",
+        )
+        running.append(process)
+        assert process.stdout is not None
+        for line in process.stdout:
+            file.write(line)
+            text = line.strip() or text
+            done = re.search(r"\[ *(\d+)%\]$", line.rstrip())
+            if done and int(done[1]) >= last + STEP:
+                last = int(done[1]) // STEP * STEP
+                say(f"{name}: {last} %, {_clock(time.monotonic() - start)}")
+        status = process.wait()
+    counts = {word: int(number) for number, word in re.findall(r"(\d+) ([a-z]+)", text)}
+    say(f"{name}: {text.strip('= ')}")
+    return Outcome(status, counts, time.monotonic() - start, log)
+
+
+class Say:
+    """Prints whole lines from several threads."""
+
+    def __init__(self) -> None:
+        self._lock = threading.Lock()
+
+    def __call__(self, text: str) -> None:
+        with self._lock:
+            print(text, flush=True)  # noqa: T201
+
+
+def main(arguments: list[str]) -> int:
+    names, _, extra = _split(arguments)
+    unknown = [name for name in names if name not in RUNS]
+    if unknown:
+        raise SystemExit(f"no such run: {', '.join(unknown)}; there are {', '.join(RUNS)}")
+    LOGS.mkdir(parents=True, exist_ok=True)
+    lanes = [tuple(names)] if names else LANES
+    say, outcomes, running = Say(), dict[str, Outcome](), list[subprocess.Popen[str]]()
+
+    def drive(lane: tuple[str, ...]) -> None:
+        for name in lane:
+            outcomes[name] = perform(name, extra, say, running)
+
+    threads = [threading.Thread(target=drive, args=(lane,), daemon=True) for lane in lanes]
+    for thread in threads:
+        thread.start()
+    try:
+        for thread in threads:
+            while thread.is_alive():
+                thread.join(0.5)
+    except KeyboardInterrupt:
+        for process in running:
+            process.terminate()
+        return 130
+    return _report(outcomes, sum(len(lane) for lane in lanes), say)
+
+
+def _report(outcomes: dict[str, Outcome], expected: int, say: Say) -> int:
+    for name, outcome in outcomes.items():
+        if outcome.status:
+            say(f"\n{name} failed; the end of {outcome.log}:\n{_failures(outcome.log)}")
+    say(f"\n{'run':16}{'passed':>8}{'failed':>8}{'skipped':>9}{'time':>8}")
+    sums = {"passed": 0, "failed": 0, "skipped": 0}
+    for name, outcome in outcomes.items():
+        found = {word: outcome.counts.get(word, 0) for word in sums}
+        found["failed"] += outcome.counts.get("error", 0) + outcome.counts.get("errors", 0)
+        sums = {word: sums[word] + found[word] for word in sums}
+        row = f"{found['passed']:8}{found['failed']:8}{found['skipped']:9}"
+        say(f"{name:16}{row}{_clock(outcome.seconds):>8}")
+    say(", ".join(f"{number} {word}" for word, number in sums.items()))
+    good = len(outcomes) == expected and not any(each.status for each in outcomes.values())
+    return 0 if good and sums["passed"] else 1
+
+
+def _failures(log: Path) -> str:
+    text = log.read_text(errors="replace")
+    start = max(text.find("= FAILURES ="), text.find("= ERRORS ="))
+    return text[start if start > 0 else -20_000 :][-20_000:]
+
+
+def _clock(seconds: float) -> str:
+    return f"{int(seconds) // 60}:{int(seconds) % 60:02}"
+
+
+def _split(arguments: list[str]) -> tuple[list[str], str, list[str]]:
+    if "--" not in arguments:
+        return arguments, "", []
+    at = arguments.index("--")
+    return arguments[:at], "--", arguments[at + 1 :]
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))
