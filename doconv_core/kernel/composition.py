@@ -18,11 +18,11 @@ from numpy.typing import DTypeLike, NDArray
 
 from doconv_core import messages
 from doconv_core.kernel.rounding import round_once, type_name
-from doconv_core.kernel.spec import DOConvSpec
+from doconv_core.kernel.spec import DOConvSpec, KernelSpec
 
 
 def compose_kernel(
-    spec: DOConvSpec, W: NDArray[Any], D: NDArray[Any] | None = None
+    spec: KernelSpec, W: NDArray[Any], D: NDArray[Any] | None = None
 ) -> NDArray[Any]:
     """The kernel of the plain convolution that a DO-Conv layer computes.
 
@@ -87,7 +87,7 @@ def compose_kernel_gradients(
 
 
 def fold_kernel(
-    spec: DOConvSpec,
+    spec: KernelSpec,
     W: NDArray[Any],
     D: NDArray[Any] | None,
     dtype: DTypeLike | None = None,
@@ -134,7 +134,7 @@ def _grouped_D(spec: DOConvSpec, D: NDArray[Any]) -> NDArray[Any]:
     return D.reshape(spec.groups, spec.in_channels // spec.groups, spec.K, spec.S)
 
 
-def _check(spec: DOConvSpec, W: NDArray[Any], D: NDArray[Any] | None) -> None:
+def _check(spec: KernelSpec, W: NDArray[Any], D: NDArray[Any] | None) -> None:
     if W.shape != spec.W_shape:
         raise ValueError(messages.layer.bad_shape("W", W.shape, spec.W_shape))
     if D is not None and D.shape != spec.D_shape:

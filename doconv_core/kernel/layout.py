@@ -17,12 +17,12 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_core.kernel.spec import DOConvSpec
+from doconv_core.kernel.spec import KernelSpec
 
 LAYOUTS = ("OIk", "IOk", "kIO", "kOI", "kIM")
 
 
-def to_canonical(spec: DOConvSpec, array: NDArray[Any], layout: str) -> NDArray[Any]:
+def to_canonical(spec: KernelSpec, array: NDArray[Any], layout: str) -> NDArray[Any]:
     """Bring an array of a framework to (O, I/g, columns), the spatial axes flattened.
 
     Axes in front, as of experts, stay in front.
@@ -46,7 +46,7 @@ def to_canonical(spec: DOConvSpec, array: NDArray[Any], layout: str) -> NDArray[
 
 
 def from_canonical(
-    spec: DOConvSpec, array: NDArray[Any], layout: str, *, spatial: bool = True
+    spec: KernelSpec, array: NDArray[Any], layout: str, *, spatial: bool = True
 ) -> NDArray[Any]:
     """Inverse of :func:`to_canonical`.
 

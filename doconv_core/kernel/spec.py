@@ -4,11 +4,42 @@ from __future__ import annotations
 
 import math
 from dataclasses import dataclass
-from typing import Any
+from typing import Any, Protocol
 
 from doconv_core import messages
 
 COMPOSITIONS = ("kernel", "feature")
+
+
+class KernelSpec(Protocol):
+    """The sizes that composition and layouts ask for: of one kernel, or of a stack of experts'."""
+
+    @property
+    def in_channels(self) -> int: ...
+    @property
+    def out_channels(self) -> int: ...
+    @property
+    def kernel_size(self) -> tuple[int, ...]: ...
+    @property
+    def groups(self) -> int: ...
+    @property
+    def K(self) -> int: ...
+    @property
+    def S(self) -> int: ...
+    @property
+    def has_D(self) -> bool: ...
+    @property
+    def W_shape(self) -> tuple[int, ...]: ...
+    @property
+    def D_shape(self) -> tuple[int, ...]: ...
+    @property
+    def kernel_shape(self) -> tuple[int, ...]: ...
+    @property
+    def leading(self) -> tuple[int, ...]: ...
+    @property
+    def expert(self) -> DOConvSpec: ...
+    @property
+    def stacked(self) -> DOConvSpec: ...
 
 
 @dataclass(frozen=True)

@@ -37,15 +37,24 @@ class OverParameterized(NamedTuple):
     def layout(self) -> str:
         return "IOk" if self.spec.expert.transposed else "OIk"
 
-    def W(self, to_numpy: Callable[[Tensor], NDArray[Any]]) -> NDArray[Any]:
+    def read_W(self, to_numpy: Callable[[Tensor], NDArray[Any]]) -> NDArray[Any]:
         """Canonical W, (O, I/g, S); of experts, (E, O, I/g, S)."""
         arrays = [self.weight] if self.W_extra is None else [self.weight, self.W_extra]
         columns = [to_canonical(self.spec, to_numpy(array), self.layout) for array in arrays]
         return np.concatenate(columns, axis=-1)
 
-    def in_layout(self, array: NDArray[Any], *, spatial: bool = True) -> Tensor:
-        """A canonical array (O, I/g, columns) as a tensor in the module's layout."""
-        return to_tensor(from_canonical(self.spec, array, self.layout, spatial=spatial))
+    def write_W(self, W: NDArray[Any]) -> list[tuple[Tensor, Tensor]]:
+        """What to copy for a canonical W: ``weight`` and ``W_extra``, each with its part."""
+        K = self.spec.K
+        found = [(self.weight, self.to_layout(W[..., :K]))]
+        if self.W_extra is not None:
+            extra = from_canonical(self.spec, W[..., K:], self.layout, spatial=False)
+            found.append((self.W_extra, to_tensor(extra)))
+        return found
+
+    def to_layout(self, kernel: NDArray[Any]) -> Tensor:
+        """A canonical kernel (O, I/g, K) in the shape of ``weight``."""
+        return to_tensor(from_canonical(self.spec, kernel, self.layout))
 
 
 def to_float64(tensor: Tensor) -> NDArray[np.float64]:
@@ -59,7 +68,7 @@ def to_tensor(array: NDArray[Any]) -> Tensor:
     return torch.from_numpy(array.copy())
 
 
-def folded_weight(layer: OverParameterized) -> Tensor:
+def folded_kernel(layer: OverParameterized) -> Tensor:
     """The kernel in the shape of ``weight`` and rounded once to its type, on the CPU.
 
     Raises:
@@ -69,5 +78,5 @@ def folded_weight(layer: OverParameterized) -> Tensor:
         return torch.empty_like(layer.weight)
     D = None if layer.D is None else to_float64(layer.D)
     dtype = str(layer.weight.dtype).removeprefix("torch.")
-    kernel = fold_kernel(layer.spec, layer.W(to_float64), D, dtype, layer.name)
-    return layer.in_layout(kernel).to(layer.weight.dtype)  # exact; bfloat16 came as float32
+    kernel = fold_kernel(layer.spec, layer.read_W(to_float64), D, dtype, layer.name)
+    return layer.to_layout(kernel).to(layer.weight.dtype)  # exact; bfloat16 came as float32

@@ -24,13 +24,13 @@ from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation
 from doconv_torch import messages as torch_messages
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
-from doconv_torch.layers.hosts import is_sharded
+from doconv_torch.layers.hosts import is_sharded, ndim
 from doconv_torch.layers.routing import Routing
 from doconv_torch.tensors.composition import CONVOLUTIONS, compose, outside_autocast
 from doconv_torch.tensors.initialization import fill_missing_arrays, new_arrays, reset_arrays
 from doconv_torch.tensors.mixing import by_kernels, by_outputs
 
-OURS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
 
 
 class CondConvNd(nn.Module):
@@ -60,7 +60,7 @@ class CondConvNd(nn.Module):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, CondConvNd, OURS)  # type: ignore[attr-defined]
+            cls.__signature__ = HostSignature(cls.host, CondConvNd, OUR_ARGUMENTS)  # type: ignore[attr-defined]
 
     def __init__(
         self,
@@ -76,7 +76,7 @@ class CondConvNd(nn.Module):
         arguments = given.arguments
         kernel_size = arguments["kernel_size"]
         if not isinstance(kernel_size, Iterable):
-            kernel_size = (kernel_size,) * int(self.host.__name__[-2])
+            kernel_size = (kernel_size,) * ndim(self.host)
         # Before the host's constructor, so that errors of size read as in every framework.
         channels = (arguments["in_channels"], arguments["out_channels"])
         sizes = (*channels, tuple(kernel_size), arguments["groups"])

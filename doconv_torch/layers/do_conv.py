@@ -19,7 +19,7 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
-from doconv_torch.layers.hosts import HOSTS, plain_spec, why_plain
+from doconv_torch.layers.hosts import HOSTS, ndim, spec_of, why_plain
 from doconv_torch.tensors.composition import (
     TRANSPOSED,
     compose,
@@ -58,14 +58,14 @@ class DOConvNd(_ConvNd):
             HOSTS.setdefault(cls.host, cls)
 
     def __init__(
-        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
+        self, *args: Any, D_mul: int | str | None = None, composition: str = "kernel", **kwargs: Any
     ) -> None:
         given = inspect.signature(self.host).bind(*args, **kwargs)
         given.apply_defaults()
         arguments = given.arguments
         kernel_size = arguments["kernel_size"]
         if not isinstance(kernel_size, Iterable):
-            kernel_size = (kernel_size,) * _ndim(self.host)
+            kernel_size = (kernel_size,) * ndim(self.host)
         # Before the host's constructor, so that errors of size read as in every framework.
         spec = DOConvSpec(
             arguments["in_channels"],
@@ -178,7 +178,7 @@ class DOConvNd(_ConvNd):
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @classmethod
-    def from_conv(cls, conv: nn.Module, *, D_mul: int | None = None) -> Any:
+    def from_conv(cls, conv: nn.Module, *, D_mul: int | str | None = None) -> Any:
         """A DO-Conv layer that computes what a plain one does; the plain one stays as it is.
 
         Args:
@@ -196,8 +196,8 @@ class DOConvNd(_ConvNd):
             raise TypeError(messages.layer.wrong_type("conv", conv, f"a {cls.host.__name__}"))
         if (reason := why_plain(conv)) not in ("", messages.model.POINTWISE):
             raise ValueError(messages.model.cannot_convert("", type(conv).__name__, reason))
-        layer = copy.deepcopy(conv)
-        spec = plain_spec(layer, D_mul)  # type: ignore[arg-type]
+        layer: Any = copy.deepcopy(conv)
+        spec = spec_of(layer, D_mul)
         D, W_extra = arrays_beside(spec, layer.weight, apart_generator())
         layer.__class__ = cls
         layer.over_parameterize_(spec, D, W_extra)
@@ -263,10 +263,6 @@ class DOConvTranspose(DOConvNd, _ConvTransposeNd):
         kernel, options = self.composed_kernel(), (stride, padding, output_padding)
         conv = TRANSPOSED[len(kernel_size)]
         return conv(input, kernel, self.bias, *options, self.groups, dilation)
-
-
-def _ndim(host: type[_ConvNd]) -> int:
-    return int(host.__name__[-2])
 
 
 class DOConv1d(DOConv, nn.Conv1d):

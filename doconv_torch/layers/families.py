@@ -1,6 +1,7 @@
 """The three ways in which a module holds D: as a DO-Conv layer, parametrized, or for each expert.
 
-What is written for a whole model asks these, and knows no class of layers.
+What is written for a whole model asks these, as :class:`doconv_core.model.family.Family` says, and
+knows no class of layers.
 """
 
 from __future__ import annotations
@@ -12,123 +13,119 @@ from torch import nn
 from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
+from doconv_core.model.family import Family, Spec
 from doconv_torch import messages as torch_messages
+from doconv_torch.layers import hosts, parametrized
 from doconv_torch.layers.condconv import CondConvNd
 from doconv_torch.layers.do_conv import DOConvNd
 from doconv_torch.layers.folding import arrays_of
-from doconv_torch.layers.hosts import HOSTS, has_lazy_weight, is_convolution, plain_spec, why_plain
-from doconv_torch.layers.parametrized import (
-    OverParameterization,
-    over_parameterization,
-    restore,
-    weight_parametrizations,
-)
+from doconv_torch.layers.parametrized import OverParameterization, over_parameterization
 from doconv_torch.layers.routing import Routing
-from doconv_torch.tensors.initialization import Spec
 
 
-class DOConvFamily:
+class DOConvFamily(Family):
     """torch's convolutions, and our layers that they become."""
 
-    def considers(self, module: Any) -> bool:
-        return is_convolution(module)
+    def considers(self, layer: Any) -> bool:
+        return hosts.is_convolution(layer)
 
-    def holds(self, module: Any) -> bool:
-        """Whether a module is a layer of ours, so that a neutral state has its arrays."""
-        return isinstance(module, DOConvNd)
+    def holds(self, layer: Any) -> bool:
+        return isinstance(layer, DOConvNd)
 
-    def is_over_parameterized(self, module: Any) -> bool:
-        return self.holds(module)
+    def is_over_parameterized(self, layer: Any) -> bool:
+        return self.holds(layer)
 
-    def why_plain(self, module: Any, *, any_subclass: bool = False) -> str:
-        return why_plain(module, any_subclass=any_subclass)
+    def why_plain(self, layer: Any, *, any_subclass: bool = False) -> str:
+        """As the protocol says; a subclass may be taken for what it is, and parametrized."""
+        return hosts.why_plain(layer, any_subclass=any_subclass)
 
-    def why_not_foldable(self, module: Any) -> str:
-        return str(module.why_not_foldable())
+    def why_not_foldable(self, layer: Any) -> str:
+        return str(layer.why_not_foldable())
 
-    def spec(self, module: Any, D_mul: int | None = None) -> Spec:
-        return plain_spec(module, D_mul)
+    def kind(self, layer: Any) -> str:
+        return type(layer).__name__
 
-    def spec_of(self, module: Any) -> Spec | None:
-        """The sizes of a layer as it is; None for a quantized or lazy one."""
-        if not isinstance(module, _ConvNd) or has_lazy_weight(module):
-            return None
-        return module.spec if self.holds(module) else plain_spec(module, None)
+    def spec_of(self, layer: Any) -> Spec | None:
+        if not isinstance(layer, _ConvNd) or hosts.has_lazy_weight(layer):
+            return None  # quantized, or without sizes yet
+        ours: Any = layer
+        return ours.spec if self.holds(layer) else hosts.spec_of(layer)
 
-    def kind(self, module: Any) -> str:
-        """What a summary calls it."""
-        return type(module).__name__
+    def converted_spec(self, layer: Any, D_mul: int | str | None = None) -> Spec:
+        return hosts.spec_of(layer, D_mul)
 
-    def arrays(self, module: Any) -> tuple[Any, ...]:
-        """The layer's sizes, weight, D and W_extra."""
-        return module.spec, *arrays_of(module)
-
-    def own_routing(self, module: Any) -> Any:
+    def own_routing(self, layer: Any) -> Any:
         return None
 
-    def over_parameterize_(self, module: Any, made: OverParameterization) -> None:
-        if type(module) in HOSTS and "forward" not in module.__dict__:
-            module.__class__ = HOSTS[type(module)]
-            module.over_parameterize_(made.spec, made.D, made.W_extra)
-        else:
-            parametrize.register_parametrization(module, "weight", made)
+    def arrays(self, layer: Any) -> tuple[Any, Any, Any]:
+        """weight, D and W_extra of one that :meth:`holds` knows."""
+        return arrays_of(layer)
 
-    def restore_(self, module: Any) -> None:
-        module.restore_()
+    def over_parameterize_(self, layer: Any, made: OverParameterization) -> None:
+        """Give a plain layer its arrays, in place."""
+        if type(layer) in hosts.HOSTS and "forward" not in layer.__dict__:
+            layer.__class__ = hosts.HOSTS[type(layer)]
+            layer.over_parameterize_(made.spec, made.D, made.W_extra)
+        else:
+            parametrize.register_parametrization(layer, "weight", made)
+
+    def restore_(self, layer: Any) -> None:
+        """Make an over-parameterized layer plain, with whatever ``weight`` holds."""
+        layer.restore_()
 
 
 class ParametrizedFamily(DOConvFamily):
     """Subclasses of torch's convolutions, whose forward reads ``self.weight``."""
 
-    def holds(self, module: Any) -> bool:
-        return over_parameterization(module) is not None
+    def holds(self, layer: Any) -> bool:
+        return over_parameterization(layer) is not None
 
     considers = holds
 
-    def why_not_foldable(self, module: Any) -> str:
+    def why_not_foldable(self, layer: Any) -> str:
         # its only parametrization must be ours
-        return torch_messages.PARAMETRIZED if len(weight_parametrizations(module)) > 1 else ""
+        several = len(parametrized.weight_parametrizations(layer)) > 1
+        return torch_messages.PARAMETRIZED if several else ""
 
-    def spec_of(self, module: Any) -> Spec | None:
-        return self.arrays(module)[0]
+    def spec_of(self, layer: Any) -> Spec | None:
+        return _ours(layer).spec
 
-    def arrays(self, module: Any) -> tuple[Any, ...]:
-        ours = over_parameterization(module)
-        assert ours is not None
-        return ours.spec, weight_parametrizations(module).original, ours.D, ours.W_extra
+    def arrays(self, layer: Any) -> tuple[Any, Any, Any]:
+        ours = _ours(layer)
+        return parametrized.weight_parametrizations(layer).original, ours.D, ours.W_extra
 
-    def restore_(self, module: Any) -> None:
-        restore(module)
+    def restore_(self, layer: Any) -> None:
+        parametrized.restore_(layer)
 
 
 class CondConvFamily(DOConvFamily):
     """CondConv layers, whose experts get a D each."""
 
-    def considers(self, module: Any) -> bool:
-        return isinstance(module, CondConvNd)
+    def considers(self, layer: Any) -> bool:
+        return isinstance(layer, CondConvNd)
 
     holds = considers
 
-    def is_over_parameterized(self, module: Any) -> bool:
-        return bool(module.is_over_parameterized)
+    def is_over_parameterized(self, layer: Any) -> bool:
+        return bool(layer.is_over_parameterized)
 
-    def why_plain(self, module: Any, *, any_subclass: bool = False) -> str:
-        return str(module.why_plain())
+    def why_plain(self, layer: Any, *, any_subclass: bool = False) -> str:
+        return str(layer.why_plain())
 
-    def spec(self, module: Any, D_mul: int | None = None) -> Spec:
-        return replace(module.spec, D_mul="K" if D_mul is None else D_mul)
+    def kind(self, layer: Any) -> str:
+        return str(layer.spec.kind)
 
-    def spec_of(self, module: Any) -> Spec | None:
-        return module.spec
+    def spec_of(self, layer: Any) -> Spec | None:
+        return layer.spec
 
-    def kind(self, module: Any) -> str:
-        return str(module.spec.kind)
+    def converted_spec(self, layer: Any, D_mul: int | str | None = None) -> Spec:
+        return replace(layer.spec, D_mul="K" if D_mul is None else D_mul)
 
-    def own_routing(self, module: Any) -> Any:
-        return module.routing if isinstance(module.routing, Routing) else None
+    def own_routing(self, layer: Any) -> Any:
+        return layer.routing if isinstance(layer.routing, Routing) else None
 
-    def over_parameterize_(self, module: Any, made: OverParameterization) -> None:
-        module.over_parameterize_(made.spec, made.D, made.W_extra)
+    def over_parameterize_(self, layer: Any, made: OverParameterization) -> None:
+        layer.over_parameterize_(made.spec, made.D, made.W_extra)
 
 
 FAMILIES = (CondConvFamily(), ParametrizedFamily(), DOConvFamily())
@@ -137,3 +134,9 @@ FAMILIES = (CondConvFamily(), ParametrizedFamily(), DOConvFamily())
 def family_of(module: nn.Module) -> DOConvFamily | None:
     """Whose a module is; None for what no family considers."""
     return next((family for family in FAMILIES if family.considers(module)), None)
+
+
+def _ours(layer: Any) -> OverParameterization:
+    ours = over_parameterization(layer)
+    assert ours is not None
+    return ours

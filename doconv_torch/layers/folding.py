@@ -3,16 +3,19 @@
 from __future__ import annotations
 
 import copy
-from typing import Any
+from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.nn.utils import parametrize
 
 from doconv_core import messages
+from doconv_core.model.folding import fold_layers
 from doconv_torch import messages as torch_messages
-from doconv_torch.layers.arrays import OverParameterized, folded_weight
+from doconv_torch.layers.arrays import OverParameterized, folded_kernel
 from doconv_torch.layers.hosts import is_sharded
+
+Module = TypeVar("Module", bound=nn.Module)
 
 
 def why_not_foldable(module: Any) -> str:
@@ -35,19 +38,28 @@ def check_foldable(layer: OverParameterized, reason: str) -> None:
             raise ValueError(torch_messages.sharded(layer.name, type(array).__name__))
 
 
-def folded_copy(module: Any) -> nn.Module:
-    """A copy of one of our layers, made plain."""
+def folded_copy(module: Module) -> Module:
+    """A copy of one of our layers, or of what consists of them, made plain."""
     plain = copy.deepcopy(module)
-    if not plain.is_over_parameterized:
-        return plain
-    layer = OverParameterized("", plain, plain.spec, *arrays_of(plain))
-    check_foldable(layer, plain.why_not_foldable())
-    kernel = folded_weight(layer)
-    plain.restore_()
-    with torch.no_grad():
-        plain.weight.copy_(kernel)
-    plain.weight.grad = None
+    fold_layers(_layers_in(plain), folded_kernel, _restore)
     return plain
+
+
+def _layers_in(module: nn.Module) -> list[OverParameterized]:
+    found = []
+    for name, each in module.named_modules():
+        if getattr(each, "is_over_parameterized", False):
+            layer: Any = each
+            found.append(OverParameterized(name, layer, layer.spec, *arrays_of(layer)))
+            check_foldable(found[-1], layer.why_not_foldable())
+    return found
+
+
+@torch.no_grad()
+def _restore(layer: OverParameterized, kernel: Tensor) -> None:
+    layer.module.restore_()
+    layer.weight.copy_(kernel)
+    layer.weight.grad = None
 
 
 def arrays_of(module: Any) -> tuple[Any, Any, Any]:

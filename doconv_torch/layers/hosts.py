@@ -15,7 +15,7 @@ from doconv_torch import messages as torch_messages
 HOSTS: dict[type[nn.Module], type[Any]] = {}
 """Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
 
-_OUR_NAMES = {"D", "W_extra", "D_mul", "composition", "spec"}
+OUR_ATTRIBUTES = {"D", "W_extra", "D_mul", "composition", "spec"}
 
 
 def is_convolution(module: nn.Module) -> bool:
@@ -24,6 +24,11 @@ def is_convolution(module: nn.Module) -> bool:
         return False
     quantized = _for_quantization(module) and "Conv" in type(module).__name__
     return isinstance(module, _ConvNd) or quantized
+
+
+def ndim(host: type[nn.Module]) -> int:
+    """The spatial dimensions of one of torch's convolution classes."""
+    return int(host.__name__[-2])
 
 
 def is_sharded(tensor: Tensor) -> bool:
@@ -38,7 +43,7 @@ def has_lazy_weight(module: nn.Module) -> bool:
     return weight is not None and is_lazy(weight)
 
 
-def plain_spec(conv: _ConvNd, D_mul: int | None) -> DOConvSpec:
+def spec_of(conv: _ConvNd, D_mul: int | str | None = None) -> DOConvSpec:
     """The sizes that a plain convolution has when over-parameterized."""
     return DOConvSpec(
         conv.in_channels,
@@ -69,7 +74,7 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
         return messages.model.INSTANCE_FORWARD
     if module._buffers or module._modules or set(module._parameters) != {"weight", "bias"}:
         return messages.model.OTHER_ARRAYS
-    if _OUR_NAMES & module.__dict__.keys():
+    if OUR_ATTRIBUTES & module.__dict__.keys():
         return messages.model.NAME_TAKEN
     if not module.weight.is_floating_point():
         return messages.model.NOT_FLOATING

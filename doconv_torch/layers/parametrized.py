@@ -72,7 +72,7 @@ def weight_parametrizations(module: nn.Module) -> parametrize.ParametrizationLis
     return cast(nn.ModuleDict, module.parametrizations)["weight"]  # type: ignore[return-value]
 
 
-def restore(module: nn.Module) -> None:
+def restore_(module: nn.Module) -> None:
     """Take the parametrization off; ``weight`` keeps its values."""
     # Copies of a parametrized module share its class, and torch (2.13) would take `weight` out of
     # that: give this one a class of its own first.

@@ -11,7 +11,7 @@ from torch import Tensor, nn
 from doconv_core import XSepConvSpec
 from doconv_core.neighbours.xsepconv import Part
 from doconv_torch.layers.do_conv import DOConv2d
-from doconv_torch.model.conversion import fold
+from doconv_torch.layers.folding import folded_copy
 
 Size = int | tuple[int, ...]
 
@@ -107,4 +107,4 @@ class XSepConv2d(nn.Module):
         Raises:
             ValueError: an array is not finite, or is sharded.
         """
-        return fold(self)
+        return folded_copy(self)

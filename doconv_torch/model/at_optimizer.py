@@ -10,19 +10,20 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Callable, Iterator, Mapping
+from collections.abc import Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 from torch.optim import Optimizer
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.model.planning import Where, plan
 from doconv_torch import messages as torch_messages
-from doconv_torch.layers.hosts import is_convolution, plain_spec, why_plain
+from doconv_torch.layers.families import family_of
 from doconv_torch.model.training import add_parameters, refuse_partitioned, remove_parameters
+from doconv_torch.model.walk import candidates
 from doconv_torch.tensors.composition import compose_into, pull_back_
 
 
@@ -117,7 +118,7 @@ class OptimizerDOConv:
         model: nn.Module,
         optimizer: Optimizer,
         *,
-        where: Callable[[str, nn.Module], bool] | None = None,
+        where: Where | None = None,
     ) -> None:
         if not isinstance(model, nn.Module):
             raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
@@ -214,19 +215,17 @@ class OptimizerDOConv:
 
 
 def _layers(
-    model: nn.Module, optimizer: Optimizer, where: Callable[[str, nn.Module], bool] | None
+    model: nn.Module, optimizer: Optimizer, where: Where | None
 ) -> Iterator[tuple[str, _Layer]]:
     """Those to over-parameterize: each weight once, under the first name of a layer that has it."""
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     found: dict[int, tuple[str, nn.Parameter, set[DOConvSpec]]] = {}
-    for name, module in model.named_modules():
-        if not is_convolution(module) or why_plain(module, any_subclass=True):
-            continue
-        assert isinstance(module, _ConvNd)
-        weight = module.weight
-        assert isinstance(weight, nn.Parameter)
-        if id(weight) in trained and (where is None or where(name, module)):
-            found.setdefault(id(weight), (name, weight, set()))[2].add(plain_spec(module, None))
+    for names, module, *_ in plan(candidates(model, any_subclass=True), where).chosen:
+        family = family_of(module)
+        assert family is not None
+        weight, spec = module.weight, family.converted_spec(module)
+        if id(weight) in trained and isinstance(spec, DOConvSpec):  # not CondConv's experts
+            found.setdefault(id(weight), (names[0], weight, set()))[2].add(spec)
     for name, weight, specs in found.values():
         if len(specs) == 1:
             (spec,) = specs

@@ -3,10 +3,10 @@
 from __future__ import annotations
 
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from doconv_core import messages
 from doconv_torch import messages as torch_messages
+from doconv_torch.layers.families import family_of
 from doconv_torch.layers.folding import check_foldable as check_layer
 from doconv_torch.layers.hosts import has_lazy_weight
 from doconv_torch.model.walk import over_parameterized
@@ -26,7 +26,7 @@ def check_ready(model: nn.Module) -> None:
         kind = type(module).__name__
         if _is_one_of(_WRAPPERS, module):
             raise ValueError(torch_messages.wrapped(name, kind))
-        if isinstance(module, _ConvNd) and has_lazy_weight(module):
+        if family_of(module) is not None and has_lazy_weight(module):
             raise ValueError(messages.model.uninitialized(name, kind))
 
 

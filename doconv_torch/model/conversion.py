@@ -8,25 +8,23 @@ attributes stay.
 from __future__ import annotations
 
 import copy
-import logging
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doconv_core import messages
+from doconv_core.model.folding import fold_layers, warn_if_D_is_left
 from doconv_core.model.planning import Where, plan
-from doconv_torch.layers.arrays import ArraysKey, folded_weight
+from doconv_torch.layers.arrays import ArraysKey, OverParameterized, folded_kernel
 from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import OverParameterization
 from doconv_torch.model.checks import check_foldable, check_ready
 from doconv_torch.model.training import New, add_parameters, refuse_partitioned, warn_if_not_trained
 from doconv_torch.model.walk import candidates, over_parameterized, users_of_weights
 from doconv_torch.tensors.initialization import Spec, apart_generator
-
-logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=nn.Module)
 SUBCLASSES = ("skip", "parametrize")
@@ -36,7 +34,7 @@ def convert(
     model: Model,
     *,
     where: Where | None = None,
-    D_mul: int | None = None,
+    D_mul: int | str | None = None,
     inplace: bool = False,
     optimizer: Optimizer | None = None,
     subclasses: str = "skip",
@@ -91,7 +89,7 @@ def convert(
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.
     decided = plan(candidates(model, any_subclass=subclasses == "parametrize"), where, model)
-    chosen = {each.names[0]: _spec(each.layer, D_mul) for each in decided.chosen}
+    chosen = {each.names[0]: _converted_spec(each.layer, D_mul) for each in decided.chosen}
     if not inplace:
         model = copy.deepcopy(model)
     converted = _over_parameterize(model, chosen)
@@ -135,14 +133,19 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     check_foldable(model)
     if not inplace:
         model = copy.deepcopy(model)
-    layers = list(over_parameterized(model))
-    # Compute everything before the model changes. Layers that share their arrays share a kernel.
-    folded = {layer.key: layer for layer in layers}
-    kernels = {key: folded_weight(layer) for key, layer in folded.items()}
+    found = list(over_parameterized(model))
     # A weight whose other users mean something else by it must not be overwritten.
-    users = users_of_weights(model, layers)
+    users = users_of_weights(model, found)
+    kernels: dict[ArraysKey, Tensor] = {}  # layers that share their arrays share a kernel
     apart: dict[ArraysKey, nn.Parameter] = {}
-    for layer in layers:
+
+    def compute(layer: OverParameterized) -> Tensor:
+        if layer.key not in kernels:
+            kernels[layer.key] = folded_kernel(layer)
+        return kernels[layer.key]
+
+    @torch.no_grad()
+    def restore(layer: OverParameterized, kernel: Tensor) -> None:
         layer.family.restore_(layer.module)
         weight = layer.weight
         if users[id(weight)] != {layer.key}:
@@ -150,17 +153,17 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
                 layer.key, nn.Parameter(torch.empty_like(weight), weight.requires_grad)
             )
             layer.module.weight = weight
-        with torch.no_grad():
-            weight.copy_(kernels[layer.key])
+        weight.copy_(kernel)
         weight.grad = None
-    logger.info("fold: %d convolutions folded", len(layers))
+
+    count = fold_layers(found, compute, restore)
+    warn_if_D_is_left(count, _D_without_a_layer(model), type(model).__name__)
     return model
 
 
-def _spec(module: nn.Module, D_mul: int | None) -> Spec:
-    family = family_of(module)
-    assert family is not None
-    return family.spec(module, D_mul)
+def _D_without_a_layer(model: nn.Module) -> list[str]:
+    """The parameters called D in modules that are no layers of ours."""
+    return [name for name, _ in model.named_parameters() if name.rpartition(".")[-1] == "D"]
 
 
 def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New]:
@@ -179,3 +182,9 @@ def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New
         assert family is not None
         family.over_parameterize_(layer, arrays)
     return converted
+
+
+def _converted_spec(module: nn.Module, D_mul: int | str | None) -> Spec:
+    family = family_of(module)
+    assert family is not None
+    return family.converted_spec(module, D_mul)

@@ -8,13 +8,12 @@ from typing import Any
 
 import numpy as np
 from torch import Tensor, nn
-from torch.nn.modules.conv import _ConvNd
 
-from doconv_core import LayerState
+from doconv_core import DOConvSpec, LayerState
 from doconv_core.files.placement import Place, place
 from doconv_torch.layers.arrays import OverParameterized, to_float64, to_tensor
-from doconv_torch.layers.hosts import has_lazy_weight, plain_spec
-from doconv_torch.model.walk import over_parameterized
+from doconv_torch.layers.families import family_of
+from doconv_torch.model.walk import candidates, over_parameterized
 
 
 def load_official(
@@ -80,17 +79,18 @@ def load_official(
 
 def _convolutions(model: nn.Module) -> dict[str, OverParameterized]:
     """Every convolution by every name, the plain ones as if with nothing but their weight."""
-    layers = over_parameterized(model)  # the authors have no CondConv
-    converted = {layer.module: layer for layer in layers if isinstance(layer.module, _ConvNd)}
+    converted = {layer.module: layer for layer in over_parameterized(model)}
     found = {}
-    for name, module in model.named_modules(remove_duplicate=False):
-        if module in converted:
-            found[name] = converted[module]
-        elif isinstance(module, _ConvNd) and not has_lazy_weight(module):
-            if "weight" not in module._parameters:
-                continue  # recomputed, by weight_norm or the like
-            spec = plain_spec(module, None)
-            found[name] = OverParameterized(name, module, spec, module.weight, None, None)
+    for names, module, *_ in candidates(model):
+        family = family_of(module)
+        spec = None if family is None else family.spec_of(module)
+        if not isinstance(spec, DOConvSpec):
+            continue  # CondConv, which the authors do not have, and what has no sizes
+        for name in names:
+            if module in converted:
+                found[name] = converted[module]
+            elif "weight" in module._parameters:  # not recomputed, by weight_norm or the like
+                found[name] = OverParameterized(name, module, spec, module.weight, None, None)
     return found
 
 
@@ -98,17 +98,13 @@ def _place(convolution: OverParameterized) -> Place:
     module, weight = convolution.module, convolution.weight
     over_parameterized = convolution.family is not None
     dtype = str(weight.dtype).removeprefix("torch.")
-    return Place(convolution.spec, over_parameterized, module.bias is not None, dtype)
+    return Place(convolution.spec.expert, over_parameterized, module.bias is not None, dtype)
 
 
 def _in_state_dict(
     name: str, convolution: OverParameterized, state: LayerState
 ) -> dict[str, Tensor]:
-    K = convolution.spec.K
-    tensors = [(convolution.weight, convolution.in_layout(state.W[..., :K]))]
-    if convolution.W_extra is not None:
-        extra = convolution.in_layout(state.W[..., K:], spatial=False)
-        tensors.append((convolution.W_extra, extra))
+    tensors = convolution.write_W(state.W)
     for parameter, array in ((convolution.D, state.D), (convolution.module.bias, state.bias)):
         if parameter is not None and array is not None:
             tensors.append((parameter, to_tensor(array)))

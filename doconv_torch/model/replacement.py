@@ -3,20 +3,21 @@
 from __future__ import annotations
 
 import copy
+import logging
 from collections import Counter
 from typing import Any, TypeVar
 
-from doconv_core.model.replacing import Found, plan, report
 from torch import nn
-from torch.nn.modules.conv import _ConvNd
 
 from doconv_core import messages
-from doconv_core.neighbours.xsepconv import why_kept
-from doconv_torch.layers.hosts import is_convolution, plain_spec, why_plain
+from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.neighbours.xsepconv import corners_after, why_kept
+from doconv_torch.layers.hosts import is_convolution, spec_of, why_plain
 from doconv_torch.layers.xsepconv import XSepConv2d
 from doconv_torch.model.checks import check_ready
-from doconv_torch.model.conversion import Where
 from doconv_torch.model.walk import over_parameterized
+
+logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=nn.Module)
 
@@ -66,30 +67,36 @@ def convert_depthwise(
         raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
     check_ready(model)
     # Decide everything, then build everything, then change the model: an error leaves it whole.
-    already = sum(isinstance(module, XSepConv2d) for module in model.modules())
-    replaced, reasons = plan(_convolutions(model), where, already)
+    decided = plan(_candidates(model), where)
     if not inplace:
         model = copy.deepcopy(model)
-    layers = [model.get_submodule(each.name) for each in replaced]
-    new = [_like(layer, each.corner, D_mul) for layer, each in zip(layers, replaced, strict=True)]
+    layers = [model.get_submodule(each.names[0]) for each in decided.chosen]
+    corners = corners_after(decided.already, len(layers))
+    new = [_like(layer, corner, D_mul) for layer, corner in zip(layers, corners, strict=True)]
     for layer, other in zip(layers, new, strict=True):
         _become(layer, other)
-    report(replaced, reasons, already)
+    decided.report("convert_depthwise", "replaced", messages.neighbours.NOTHING_REPLACED)
+    if layers:
+        logger.warning(messages.neighbours.not_preserving(len(layers)))
     return model
 
 
-def _convolutions(model: nn.Module) -> list[Found]:
+def _candidates(model: nn.Module) -> list[Candidate]:
+    """Every convolution once, and the layers that have given way before."""
     trained = {layer.module for layer in over_parameterized(model)}
     users = Counter(id(array) for module in model.modules() for array in _own_arrays(module))
-    found: dict[nn.Module, Found] = {}
+    found: dict[nn.Module, Candidate] = {}
     for name, module in model.named_modules(remove_duplicate=False):
-        if not is_convolution(module):
+        done = isinstance(module, XSepConv2d)
+        if not done and not is_convolution(module):
             continue
         if module not in found:
-            reason = messages.neighbours.FOLD_FIRST if module in trained else _why_kept(module)
-            if not reason and any(users[id(array)] > 1 for array in _own_arrays(module)):
+            reason = "" if done else _why_left(module)
+            if module in trained:
+                reason = messages.neighbours.FOLD_FIRST
+            elif not reason and any(users[id(array)] > 1 for array in _own_arrays(module)):
                 reason = messages.neighbours.TIED
-            found[module] = Found([], module, reason)
+            found[module] = Candidate([], module, reason, done)
         found[module].names.append(name)
     return list(found.values())
 
@@ -98,12 +105,11 @@ def _own_arrays(module: nn.Module) -> list[nn.Parameter]:
     return [array for array in module._parameters.values() if array is not None]
 
 
-def _why_kept(module: nn.Module) -> str:
+def _why_left(module: Any) -> str:
     if (reason := why_plain(module)) not in ("", messages.model.POINTWISE):
         return reason
-    assert isinstance(module, _ConvNd)
     return why_kept(
-        plain_spec(module, None),
+        spec_of(module),
         padding=module.padding,
         dilation=module.dilation,
         padding_mode=module.padding_mode,

@@ -13,7 +13,7 @@ from doconv_core import LayerState, State, check_state, messages
 from doconv_torch import messages as torch_messages
 from doconv_torch.layers.arrays import OverParameterized, to_tensor
 from doconv_torch.layers.hosts import is_sharded
-from doconv_torch.model.walk import with_state
+from doconv_torch.model.walk import layers
 
 
 def get_state(model: nn.Module) -> State:
@@ -35,13 +35,13 @@ def get_state(model: nn.Module) -> State:
         (8, 3, 9)
     """
     state: State = {}
-    for layer in with_state(model):
+    for layer in layers(model):
         bias = layer.module.bias
         _check_readable(layer)
         spec, R = layer.spec, _routing_weight(layer)
         state[layer.name] = LayerState(
             spec,
-            layer.W(_to_numpy),
+            layer.read_W(_to_numpy),
             None if layer.D is None else _to_numpy(layer.D),
             None if bias is None else _to_numpy(bias),
             None if R is None else _to_numpy(R.T),
@@ -62,17 +62,13 @@ def set_state(model: nn.Module, state: State) -> None:
     """
     check_state(get_state(model), state)
     written: list[tuple[Tensor, Tensor]] = []
-    for layer in with_state(model):
-        given, K = state[layer.name], layer.spec.K
-        W = given.W
-        written.append((layer.weight, layer.in_layout(W[..., :K])))
-        if layer.W_extra is not None:
-            written.append((layer.W_extra, layer.in_layout(W[..., K:], spatial=False)))
+    for layer in layers(model):
+        given, R = state[layer.name], _routing_weight(layer)
+        written += layer.write_W(given.W)
         if layer.D is not None and given.D is not None:
             written.append((layer.D, to_tensor(given.D)))
         if layer.module.bias is not None and given.bias is not None:
             written.append((layer.module.bias, to_tensor(given.bias)))
-        R = _routing_weight(layer)
         if R is not None and given.routing is not None:
             written.append((R, to_tensor(given.routing.T)))
     for parameter, tensor in written:

@@ -39,14 +39,10 @@ def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> S
 
 
 def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
-    (name, *_), module, reason, converted = candidate
+    (name, *_), module, reason, converted, _ = candidate
     reason = "" if converted else reason or messages.model.CONVERTIBLE
     family = family_of(module)
-    if (
-        family is None
-        or not isinstance(module, nn.Module)
-        or (spec := family.spec_of(module)) is None
-    ):
+    if family is None or (spec := family.spec_of(module)) is None:
         return SummaryRow(name, type(module).__name__, reason=reason)
     return layer_row(
         name,
@@ -57,6 +53,7 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
         routing=getattr(module, "routing", None) is not None,
         composition=getattr(module, "composition", "kernel"),
         calls=calls,
+        itemsize=next(module.parameters()).element_size(),
     )
 
 

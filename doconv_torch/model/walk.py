@@ -24,33 +24,36 @@ def candidates(model: nn.Module, **options: Any) -> list[Candidate]:
                 continue
             done = family.holds(module) and family.is_over_parameterized(module)
             reason = "" if done else family.why_plain(module, **options)
-            found[module] = Candidate([], module, reason, done)
+            spec = family.spec_of(module)
+            found[module] = Candidate([], module, reason, done, 0 if spec is None else spec.K)
         found[module].names.append(name)
     return list(found.values())
 
 
+def layers(model: nn.Module) -> Iterator[OverParameterized]:
+    """Every layer of ours, shared ones once, plain CondConv too: what a neutral state holds."""
+    for name, module in model.named_modules():
+        family = family_of(module)
+        if family is not None and family.holds(module):
+            spec = family.spec_of(module)
+            assert spec is not None
+            yield OverParameterized(name, module, spec, *family.arrays(module), family)
+
+
 def over_parameterized(model: nn.Module) -> Iterator[OverParameterized]:
-    """Every over-parameterized layer of a model, shared ones once."""
-    for layer in with_state(model):
+    """Those of them that have been converted: what fold changes."""
+    for layer in layers(model):
         if layer.family.is_over_parameterized(layer.module):
             yield layer
 
 
-def with_state(model: nn.Module) -> Iterator[OverParameterized]:
-    """The same, and plain CondConv layers: what a neutral state holds."""
-    for name, module in model.named_modules():
-        family = family_of(module)
-        if family is not None and family.holds(module):
-            yield OverParameterized(name, module, *family.arrays(module), family)
-
-
 def users_of_weights(
-    model: nn.Module, layers: list[OverParameterized]
+    model: nn.Module, found: list[OverParameterized]
 ) -> dict[int, set[ArraysKey | None]]:
     """Per weight's id, what its users take it for: the arrays of a layer, or itself (None)."""
-    users: dict[int, set[ArraysKey | None]] = {id(layer.weight): set() for layer in layers}
+    users: dict[int, set[ArraysKey | None]] = {id(layer.weight): set() for layer in found}
     holders: set[nn.Module] = set()
-    for layer in layers:
+    for layer in found:
         users[id(layer.weight)].add(layer.key)
         holders.add(layer.module)
         if parametrize.is_parametrized(layer.module):

@@ -145,7 +145,7 @@ TORCH = _of(
     "torch",
     "doconv_torch/layers/arrays.py",
     (FOLD, _fold("torch"), {
-        "None if layer.D is None else to_float64(layer.D).reshape(layer.spec.D_shape)": "None",
+        "D = None if layer.D is None else to_float64(layer.D)": "D = None",
     }),
 )  # fmt: skip
 

@@ -105,7 +105,24 @@ def test_a_lazy_layer_has_a_row_without_sizes() -> None:
     assert (row.name, row.K, row.parameters) == ("0", None, None)
 
 
-def test_it_prints_as_a_table() -> None:
-    text = str(summary(convert(network()), images()))
-    assert len(text.splitlines()) == 2 + 5
-    assert messages.model.POINTWISE in text
+def test_it_prints_as_a_table_with_totals() -> None:
+    rows = summary(convert(network()), images())
+    *_, rule, total = lines = str(rows).splitlines()
+    assert len(lines) == 2 + len(rows) + 2
+    assert set(rule) == {"-"}
+    assert total.split()[:4] == ["total", "4", "of", "5"]
+    assert messages.model.POINTWISE in lines[4]
+    assert rows.totals.convertible == 0
+
+
+@pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
+def test_the_forecast_is_what_convert_adds(dtype: torch.dtype) -> None:
+    model = network().to(dtype)
+    before, forecast = summary(model), summary(model).totals
+    after = summary(convert(model))
+    D = [p for name, p in convert(model).named_parameters() if name.endswith(".D")]
+    assert forecast.forecast == after.totals.added == sum(p.numel() for p in D)
+    assert forecast.forecast_bytes == after.totals.added_bytes == sum(p.nbytes for p in D)
+    assert forecast.added == after.totals.forecast == 0
+    assert [row.added for row in before] == [row.added for row in after]
+    assert f"convert() would add {forecast.forecast:,} parameters" in str(before)

@@ -12,7 +12,7 @@ import doconv_torch
 from doconv_core import LayerState, State
 from doconv_core.kernel.layout import from_canonical, to_canonical
 from doconv_torch.layers.do_conv import LAYERS
-from doconv_torch.layers.hosts import plain_spec
+from doconv_torch.layers.hosts import spec_of
 from tests.star.backends.backend import Backend
 from tests.star.cases.conv import Arrays, Case
 from tests.star.oracles.conv import Gradients
@@ -96,7 +96,7 @@ class TorchBackend(Backend):
     def kernel(self, layer: Any) -> np.ndarray:
         over_parameterized = hasattr(layer, "composed_kernel")
         kernel = layer.composed_kernel() if over_parameterized else layer.weight
-        return to_canonical(plain_spec(layer, None), kernel.detach().numpy(), _layout(layer))
+        return to_canonical(spec_of(layer), kernel.detach().numpy(), _layout(layer))
 
     def fold(self, layer: Any) -> Any:
         return layer.fold()

@@ -10,7 +10,7 @@ import torch
 import doconv_torch
 from doconv_core.kernel.layout import from_canonical, to_canonical
 from doconv_core.neighbours.xsepconv import NAMES
-from doconv_torch.layers.hosts import plain_spec
+from doconv_torch.layers.hosts import spec_of
 from tests.star.cases.xsepconv import XSepArrays, XSepCase, XSepConvBackend, XSepGradients
 
 
@@ -65,8 +65,7 @@ class TorchBackend(XSepConvBackend):
     def kernels(self, layer: Any) -> tuple[np.ndarray, ...]:
         convs = [getattr(layer, name) for name in NAMES]
         return tuple(
-            to_canonical(plain_spec(conv, None), conv.weight.detach().numpy(), "OIk")
-            for conv in convs
+            to_canonical(spec_of(conv), conv.weight.detach().numpy(), "OIk") for conv in convs
         )
 
 
