@@ -7,7 +7,8 @@ from __future__ import annotations
 
 from typing import Any
 
-from doconv_gluon.model.conversion import Where, convert
+from doconv_core.model.planning import Where
+from doconv_gluon.model.conversion import convert
 from doconv_gluon.mxnet import import_gluoncv, numpy_aliases
 
 gluoncv: Any = import_gluoncv()

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import numpy as np
@@ -29,12 +28,15 @@ def form_of(conv: Any, D_mul: int) -> Form:
     )
 
 
-def spec_of(conv: Any, D_mul: int | None = None) -> DOConvSpec:
-    """The sizes of a convolution that has seen an input, or was told its ``in_channels``."""
-    shape = conv.weight.shape
-    if not mx.gluon.utils.shape_is_known(shape):
-        raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
-    form = form_of(conv, D_mul or 0)
+def has_sizes(layer: Any) -> bool:
+    """Whether its number of input channels is known: it was given, or an input has told it."""
+    return bool(mx.gluon.utils.shape_is_known(layer.weight.shape))
+
+
+def spec_of(conv: Any, D_mul: int | str | None = None) -> DOConvSpec:
+    """The sizes of a convolution that :func:`has_sizes`."""
+    _check_sizes(conv)
+    form, shape = form_of(conv, 0), conv.weight.shape
     channels = shape[0 if form.transposed else -1 if form.channels_last else 1]
     in_channels = channels if form.transposed else channels * form.groups
     return DOConvSpec(
@@ -42,42 +44,36 @@ def spec_of(conv: Any, D_mul: int | None = None) -> DOConvSpec:
     )
 
 
-def experts_spec_of(layer: Any, D_mul: int | None) -> CondConvSpec:
+def experts_spec_of(layer: Any, D_mul: int | str | None) -> CondConvSpec:
     """The sizes of a CondConv layer, like :func:`spec_of`."""
-    shape = layer.weight.shape
-    if not mx.gluon.utils.shape_is_known(shape):
-        raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
-    form = form_of(layer, 0)
+    _check_sizes(layer)
+    form, shape = form_of(layer, 0), layer.weight.shape
     in_channels = shape[-1 if form.channels_last else 2] * form.groups
     return CondConvSpec(
         in_channels, form.channels, form.kernel_size, form.groups, layer.num_experts, D_mul
     )
 
 
-def columns_of(conv: Any, D_mul: int | None) -> int:
-    """S for a convolution whose number of input channels need not be known.
+def converted_spec(conv: Any, D_mul: int | str | None) -> DOConvSpec:
+    """The sizes that a plain convolution has when over-parameterized.
+
+    Where the number of input channels is not known yet, a group has one; S does not depend on it.
 
     Raises:
         ValueError: D_mul is too small.
     """
+    if has_sizes(conv):
+        return spec_of(conv, D_mul)
     form = form_of(conv, 0)
-    stand_in = form.groups  # any multiple of groups would do
-    return DOConvSpec(stand_in, form.channels, form.kernel_size, form.groups, D_mul).S
+    return DOConvSpec(form.groups, form.channels, form.kernel_size, form.groups, D_mul)
 
 
-def named_blocks(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
-    """Every block by every path to it, as ``save_parameters`` names them."""
-    yield name, model
-    for key, child in model._children.items():
-        yield from named_blocks(child, f"{name}.{key}" if name else key)
-
-
-def blocks_once(model: Any) -> dict[str, Any]:
-    """Every block by the first path to it."""
-    names: dict[Any, str] = {}
-    for name, block in named_blocks(model):
-        names.setdefault(block, name)
-    return {name: block for block, name in names.items()}
+def converted_experts_spec(layer: Any, D_mul: int | str) -> CondConvSpec:
+    """Those of a plain CondConv layer, like :func:`converted_spec`."""
+    if has_sizes(layer):
+        return experts_spec_of(layer, D_mul)
+    form, E = form_of(layer, 0), layer.num_experts
+    return CondConvSpec(form.groups, form.channels, form.kernel_size, form.groups, E, D_mul)
 
 
 def has_values(conv: Any) -> bool:
@@ -127,6 +123,11 @@ def to_plain_layout(parameter: Any) -> None:
         values = data.asnumpy()
         data[:] = 0
         data[:] = values
+
+
+def _check_sizes(layer: Any) -> None:
+    if not has_sizes(layer):
+        raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
 
 
 def _layout(spec: Spec) -> str:

@@ -26,7 +26,7 @@ from doconv_gluon.tensors.initialization import EachExpert, declarations
 from doconv_gluon.tensors.kinds import as_classic, as_host
 from doconv_gluon.tensors.mixing import Mixture, by_columns, by_kernels, by_outputs
 
-OURS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
 Array = Any  # an NDArray or a Symbol
 
 
@@ -50,7 +50,7 @@ class CondConvNd(mx.gluon.HybridBlock):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in vars(cls):
-            cls.__signature__ = HostSignature(cls.host, CondConvNd, OURS)
+            cls.__signature__ = HostSignature(cls.host, CondConvNd, OUR_ARGUMENTS)
 
     def __init__(
         self,

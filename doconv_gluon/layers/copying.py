@@ -12,7 +12,7 @@ from typing import Any
 from doconv_gluon.mxnet import mx
 
 
-def copy_model(model: Any) -> Any:
+def copied(model: Any) -> Any:
     """A model that computes the same and shares no array with ``model``; no Trainer has it.
 
     Parameters keep their names, types, devices and multipliers, blocks their hooks and flags.
@@ -30,9 +30,9 @@ def copy_model(model: Any) -> Any:
             memo[id(block._cached_op)] = None  # built again by the copy's first call
 
     model.apply(prepare)
-    copied = copy.deepcopy(model, memo)
-    copied.apply(_clear_cached_op)
-    return copied
+    new = copy.deepcopy(model, memo)
+    new.apply(_clear_cached_op)
+    return new
 
 
 def clear_cached_graphs(model: Any) -> None:
@@ -46,10 +46,10 @@ def _clear_cached_op(block: Any) -> None:
 
 
 def _copy_parameter(parameter: Any) -> Any:
-    copied = copy.copy(parameter)
-    copied._var = copied._trainer = None
+    new = copy.copy(parameter)
+    new._var = new._trainer = None
     if parameter._data is not None:
         with mx.autograd.pause():
-            copied._data = [array.copy() for array in parameter._data]
-            copied._init_grad()
-    return copied
+            new._data = [array.copy() for array in parameter._data]
+            new._init_grad()
+    return new

@@ -14,8 +14,8 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import columns_of, form_of, spec_of, to_plain_layout
-from doconv_gluon.layers.copying import clear_cached_graphs, copy_model
+from doconv_gluon.layers.arrays import converted_spec, form_of, spec_of, to_plain_layout
+from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import HOSTS, given_sizes, why_plain
 from doconv_gluon.mxnet import mx
@@ -162,8 +162,8 @@ class DOConvNd(mx.gluon.HybridBlock):
             raise TypeError(messages.layer.wrong_type("conv", conv, f"a {cls.host.__name__}"))
         if (reason := why_plain(conv)) not in ("", messages.model.POINTWISE):
             raise ValueError(messages.model.cannot_convert("", type(conv).__name__, reason))
-        columns = columns_of(conv, D_mul)
-        layer = copy_model(conv)
+        columns = converted_spec(conv, D_mul).S
+        layer = copied(conv)
         new = new_parameters(form_of(layer, columns), layer.weight, layer.params.prefix)
         to_plain_layout(layer.weight)
         layer.__class__ = cls

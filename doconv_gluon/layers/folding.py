@@ -6,8 +6,7 @@ from typing import Any
 
 from doconv_core import fold_kernel, messages
 from doconv_gluon.layers.arrays import has_values, read_D, read_W, write_W
-from doconv_gluon.layers.copying import clear_cached_graphs, copy_model
-from doconv_gluon.model.training import retire
+from doconv_gluon.layers.copying import clear_cached_graphs, copied
 
 
 def why_not_foldable(layer: Any) -> str:
@@ -17,26 +16,36 @@ def why_not_foldable(layer: Any) -> str:
     return "" if has_values(layer) else messages.model.NO_VALUES_YET
 
 
-def folded_kernel(name: str, layer: Any) -> Any:
-    """The canonical kernel of a layer, or those of its experts."""
+def folded_kernel(layer: Any, name: str = "") -> Any:
+    """The canonical kernel of a layer, or those of its experts.
+
+    Raises:
+        ValueError: an array is not finite.
+    """
     return fold_kernel(layer.spec, read_W(layer, layer.spec), read_D(layer), layer=name)
 
 
-def fold_(layer: Any, kernel: Any) -> None:
+def restore_(layer: Any, kernel: Any) -> None:
     """Make a layer plain, with this kernel."""
     write_W(layer, layer.spec, kernel)
     layer.weight.zero_grad()
-    retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
     layer.restore_()
 
 
-def folded_copy(layer: Any) -> Any:
-    """A copy of one of our layers, made plain."""
-    if not layer.is_over_parameterized:
-        return copy_model(layer)
-    if reason := why_not_foldable(layer):
-        raise ValueError(messages.model.cannot_fold("", type(layer).__name__, reason))
-    kernel, plain = folded_kernel("", layer), copy_model(layer)
-    fold_(plain, kernel)
+def folded_copy(block: Any, *parts: str) -> Any:
+    """A copy of one of our blocks, made plain.
+
+    Args:
+        block: a layer, or a block of them.
+        parts: the names of its layers; none of a layer.
+    """
+    plain = copied(block)
+    for name in parts or ("",):
+        layer = getattr(plain, name) if name else plain
+        if not getattr(layer, "is_over_parameterized", False):
+            continue
+        if reason := why_not_foldable(layer):
+            raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
+        restore_(layer, folded_kernel(layer, name))
     clear_cached_graphs(plain)
     return plain

@@ -16,7 +16,7 @@ HOSTS: dict[type, type[Any]] = {}
 """Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
 
 _CONVOLUTION = mx.gluon.nn.Conv2D.__base__  # Gluon gives its common base class no public name
-_OURS = {"D", "W_extra", "D_mul", "composition"}
+OUR_ATTRIBUTES = {"D", "W_extra", "D_mul", "composition"}
 
 
 def is_convolution(block: Any) -> bool:
@@ -37,7 +37,7 @@ def why_plain(conv: Any) -> str:
         return messages.model.INSTANCE_FORWARD
     if not conv._reg_params.keys() <= {"weight", "bias"} or not conv._children.keys() <= {"act"}:
         return messages.model.OTHER_ARRAYS
-    if _OURS & vars(conv).keys():
+    if OUR_ATTRIBUTES & vars(conv).keys():
         return messages.model.NAME_TAKEN
     if np.dtype(conv.weight.dtype).kind != "f":
         return messages.model.NOT_FLOATING

@@ -5,9 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from doconv_core import XSepConvSpec
-from doconv_core.neighbours.xsepconv import Part
+from doconv_core.neighbours.xsepconv import NAMES, Part
 from doconv_gluon.layers.do_conv import DOConv2D
-from doconv_gluon.model.conversion import fold
+from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.kinds import as_classic, as_host
 
@@ -113,4 +113,5 @@ class XSepConv2D(mx.gluon.HybridBlock):
         Raises:
             ValueError: an array is not finite, or has no values yet.
         """
-        return fold(self)
+        plain: XSepConv2D = folded_copy(self, *NAMES)
+        return plain

@@ -7,35 +7,24 @@ Trainer goes on with them.
 
 from __future__ import annotations
 
-import logging
 from typing import Any, TypeVar
 
 from doconv_core import messages
-from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.model.folding import fold_layers
+from doconv_core.model.planning import Where, plan
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import (
-    blocks_once,
-    columns_of,
-    form_of,
-    named_blocks,
-    to_plain_layout,
-)
-from doconv_gluon.layers.condconv import CondConvNd
-from doconv_gluon.layers.copying import clear_cached_graphs, copy_model
-from doconv_gluon.layers.folding import fold_, folded_kernel, why_not_foldable
-from doconv_gluon.layers.hosts import HOSTS
-from doconv_gluon.model.training import New, add_parameters, warn_if_not_trained
+from doconv_gluon.layers.arrays import to_plain_layout
+from doconv_gluon.layers.copying import clear_cached_graphs, copied
+from doconv_gluon.layers.families import family_of
+from doconv_gluon.layers.folding import folded_kernel, restore_
+from doconv_gluon.model.training import New, add_parameters, retire, warn_if_not_trained
 from doconv_gluon.model.walk import (
-    in_symbol_block,
-    is_candidate,
-    is_over_parameterized,
-    why_plain,
+    blocks_once,
+    candidates,
+    over_parameterized,
     with_shared_weight,
 )
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.initialization import new_parameters
-
-logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model")
 
@@ -44,7 +33,8 @@ def convert(
     model: Model,
     *,
     where: Where | None = None,
-    D_mul: int | None = None,
+    D_mul: int | str | None = None,
+    max_kernel_elements: int | None = None,
     inplace: bool = False,
     trainer: Any = None,
 ) -> Model:
@@ -59,9 +49,11 @@ def convert(
 
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.
-        where: ``where(name, layer)`` picks layers, e.g. a backbone's. None picks all. A layer
-            that is reached by several names is picked if any of them is.
-        D_mul: columns of W in every converted layer; None means one per kernel element.
+        where: ``where(name, layer)`` picks layers, e.g. a backbone's; or the names of layers, or of
+            what holds them: "features", or ["layer3", "layer4"]. None picks all. A layer that is
+            reached by several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None or "K" means one per kernel element.
+        max_kernel_elements: leave larger kernels: D has I K^2 numbers. None is no limit.
         inplace: change ``model`` itself; otherwise a deep copy.
         trainer: a ``gluon.Trainer`` already built on the model (needs ``inplace=True``); it gets
             each D whose weight it trains. D needs no weight decay of its own: it is the offset
@@ -71,9 +63,9 @@ def convert(
         The converted model.
 
     Raises:
-        TypeError: ``model`` is not a Block.
-        ValueError: D_mul is too small for a layer, or the root is a convolution that cannot be
-            converted. The model is then as it was.
+        TypeError: ``model`` is not a Block, or ``where`` is neither a function nor names.
+        ValueError: D_mul is too small for a layer, a name in ``where`` is that of no layer, or the
+            root is a convolution that cannot be converted. The model is then as it was.
 
     Example:
         >>> from mxnet.gluon import nn
@@ -86,13 +78,13 @@ def convert(
     if trainer is not None and not inplace:
         raise ValueError(messages.model.optimizer_needs_inplace("trainer"))
     # First decide everything, so that an error leaves the model as it was.
-    decided = plan(_candidates(model), where, model)
-    already = [block for block in blocks_once(model).values() if is_over_parameterized(block)]
-    torn = with_shared_weight(model, [*(each.layer for each in decided.chosen), *already])
-    decided = decided.leave(lambda conv: id(conv) in torn, gluon_messages.SHARED_WEIGHT)
-    chosen = {each.names[0]: columns_of(each.layer, D_mul) for each in decided.chosen}
+    decided = plan(candidates(model), where, model, max_kernel_elements=max_kernel_elements)
+    changed = [*(each.layer for each in decided.chosen), *over_parameterized(model).values()]
+    torn = with_shared_weight(model, changed)
+    decided = decided.leave(lambda layer: id(layer) in torn, gluon_messages.SHARED_WEIGHT)
+    chosen = {each.names[0]: _columns(each.layer, D_mul) for each in decided.chosen}
     if not inplace:
-        model = copy_model(model)
+        model = copied(model)
     converted = _over_parameterize(model, chosen)
     if trainer is not None:
         add_parameters(trainer, converted)
@@ -135,64 +127,54 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         )
     """
     _check_block(model)
-    layers = {name: b for name, b in blocks_once(model).items() if is_over_parameterized(b)}
+    layers = over_parameterized(model)
     torn = with_shared_weight(model, layers.values())
     for name, layer in layers.items():
-        reason = why_not_foldable(layer) or (
+        reason = _family(layer).why_not_foldable(layer) or (
             gluon_messages.SHARED_WEIGHT if id(layer) in torn else ""
         )
         if reason:
             raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
-    # Compute everything before the model changes. Layers that share their arrays share a kernel.
-    kernels = {name: folded_kernel(name, layer) for name, layer in layers.items()}
     if not inplace:
-        model = copy_model(model)
-    blocks = blocks_once(model)
-    for name, kernel in kernels.items():
-        layer = blocks[name]
-        fold_(layer, kernel)
+        model = copied(model)
+    # Layers that share their arrays share a kernel: all are computed before one is written.
+    fold_layers(over_parameterized(model).items(), lambda each: folded_kernel(*each[::-1]), _fold)
     clear_cached_graphs(model)
-    logger.info("fold: %d convolutions folded", len(layers))
     return model
 
 
-def _candidates(model: Any) -> list[Candidate]:
-    found: dict[Any, Candidate] = {}
-    for name, block in named_blocks(model):
-        if is_candidate(block):
-            done = is_over_parameterized(block)
-            new = Candidate([], block, "" if done else why_plain(block), done)
-            found.setdefault(block, new).names.append(name)
-    fixed = [
-        Candidate([name], node, gluon_messages.IN_SYMBOL_BLOCK)
-        for name, block in blocks_once(model).items()
-        for node in in_symbol_block(block)
-    ]
-    return [*fixed, *found.values()]
+def _fold(named: tuple[str, Any], kernel: Any) -> None:
+    _, layer = named
+    retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
+    restore_(layer, kernel)
+
+
+def _columns(layer: Any, D_mul: int | str | None) -> int:
+    return int(_family(layer).converted_spec(layer, D_mul).S)
 
 
 def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
     blocks = blocks_once(model)
     made: dict[int, dict[str, Any]] = {}
     for name, columns in chosen.items():  # nothing of the model changes in this loop
-        conv = blocks[name]
-        if id(conv.weight) not in made:  # layers that share a weight share its D
-            experts = conv.num_experts if isinstance(conv, CondConvNd) else None
-            form, prefix = form_of(conv, columns), conv.params.prefix
-            made[id(conv.weight)] = new_parameters(form, conv.weight, prefix, experts)
+        layer = blocks[name]
+        if id(layer.weight) not in made:  # layers that share a weight share its D
+            made[id(layer.weight)] = _family(layer).new_parameters(layer, columns)
     converted = []
     for name, columns in chosen.items():
-        conv = blocks[name]
-        parameters = made[id(conv.weight)]
-        to_plain_layout(conv.weight)
-        if isinstance(conv, CondConvNd):
-            conv.over_parameterize_(columns, parameters)
-        else:
-            conv.__class__ = HOSTS[type(conv)]
-            conv.over_parameterize_(columns, "kernel", parameters)
-        converted.append((conv.weight, list(parameters.values())))
+        layer = blocks[name]
+        parameters = made[id(layer.weight)]
+        to_plain_layout(layer.weight)
+        _family(layer).over_parameterize_(layer, columns, parameters)
+        converted.append((layer.weight, list(parameters.values())))
     clear_cached_graphs(model)
     return converted
+
+
+def _family(layer: Any) -> Any:
+    family = family_of(layer)
+    assert family is not None
+    return family
 
 
 def _check_block(model: Any) -> None:

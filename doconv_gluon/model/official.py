@@ -9,9 +9,9 @@ import numpy as np
 
 from doconv_core import messages
 from doconv_core.files.placement import Place, place
-from doconv_gluon.layers.arrays import named_blocks, spec_of, write, write_W
-from doconv_gluon.layers.do_conv import DOConvNd
-from doconv_gluon.layers.hosts import HOSTS
+from doconv_gluon.layers.arrays import spec_of, write, write_W
+from doconv_gluon.layers.hosts import HOSTS, is_convolution
+from doconv_gluon.model.walk import named_blocks, over_parameterized
 
 
 def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "gluon") -> None:
@@ -53,16 +53,17 @@ def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "g
     parameters = model._collect_params_with_prefix()
     if any(parameter._data is None for parameter in parameters.values()):
         raise ValueError(messages.model.cannot_read("", messages.model.NO_VALUES_YET))
-    convolutions = {
+    converted = set(over_parameterized(model).values())
+    convolutions = {  # the authors have no CondConv
         name: block
         for name, block in named_blocks(model)
-        if isinstance(block, DOConvNd) or type(block) in HOSTS
+        if type(block) in HOSTS or (is_convolution(block) and block in converted)
     }
     arrays = {
         key: value if isinstance(value, np.ndarray) else value.asnumpy()
         for key, value in checkpoint.items()
     }
-    places = {name: _place(block) for name, block in convolutions.items()}
+    places = {name: _place(block, block in converted) for name, block in convolutions.items()}
     state, others = place(arrays, source, "gluon", places)
     if source == "gluon":
         written = {
@@ -90,9 +91,6 @@ def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "g
             write(block.bias, own.bias)
 
 
-def _place(block: Any) -> Place:
-    over_parameterized = isinstance(block, DOConvNd)
-    spec = block.spec if over_parameterized else spec_of(block)
-    return Place(
-        spec, over_parameterized, block.bias is not None, np.dtype(block.weight.dtype).name
-    )
+def _place(block: Any, converted: bool) -> Place:
+    spec = block.spec if converted else spec_of(block)
+    return Place(spec, converted, block.bias is not None, np.dtype(block.weight.dtype).name)

@@ -2,22 +2,23 @@
 
 from __future__ import annotations
 
+import logging
 from collections import Counter
 from typing import Any, TypeVar
 
-from doconv_core.model.replacing import Found, plan, report
-
 from doconv_core import messages
-from doconv_core.neighbours.xsepconv import why_kept
+from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.neighbours.xsepconv import corners_after, why_kept
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import blocks_once, named_blocks, spec_of
-from doconv_gluon.layers.copying import clear_cached_graphs, copy_model
-from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.layers.arrays import has_sizes, spec_of
+from doconv_gluon.layers.copying import clear_cached_graphs, copied
+from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.hosts import is_convolution
 from doconv_gluon.layers.xsepconv import XSepConv2D
-from doconv_gluon.model.conversion import Where
-from doconv_gluon.model.walk import in_symbol_block, why_plain
+from doconv_gluon.model.walk import Node, blocks_once, candidates, named_blocks
 from doconv_gluon.mxnet import mx
+
+logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model")
 
@@ -39,8 +40,8 @@ def convert_depthwise(
 
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.
-        where: ``where(name, layer)`` picks layers. None picks all. A layer with several names is
-            picked if any of them is.
+        where: ``where(name, layer)`` picks layers, or their names do; None picks all. A layer with
+            several names is picked if any of them is.
         inplace: change ``model`` itself, before its Trainer is built; otherwise a deep copy.
         D_mul: as of :class:`XSepConv2D`.
 
@@ -64,54 +65,57 @@ def convert_depthwise(
     if not isinstance(model, mx.gluon.Block):
         raise TypeError(messages.layer.wrong_type("model", model, "a gluon.Block"))
     # Decide everything, then build everything, then change the model: an error leaves it whole.
-    already = sum(isinstance(block, XSepConv2D) for block in blocks_once(model).values())
-    replaced, reasons = plan(_convolutions(model), where, already)
-    for each in replaced:
+    decided = plan(_candidates(model), where)
+    for each in decided.chosen:
         if inplace and each.layer.weight._trainer is not None:
-            raise ValueError(messages.neighbours.replaced_too_late(each.name, "trainer"))
+            raise ValueError(messages.neighbours.replaced_too_late(each.names[0], "trainer"))
     if not inplace:
-        model = copy_model(model)
+        model = copied(model)
     blocks = blocks_once(model)
-    layers = [blocks[each.name] for each in replaced]
-    new = [_like(conv, each.corner, D_mul) for conv, each in zip(layers, replaced, strict=True)]
+    layers = [blocks[each.names[0]] for each in decided.chosen]
+    corners = corners_after(decided.already, len(layers))
+    new = [_like(conv, corner, D_mul) for conv, corner in zip(layers, corners, strict=True)]
     for conv, layer in zip(layers, new, strict=True):
         _become(conv, layer)
     clear_cached_graphs(model)
-    report(replaced, reasons, already)
+    decided.report("convert_depthwise", "replaced", messages.neighbours.NOTHING_REPLACED)
+    if layers:
+        logger.warning(messages.neighbours.not_preserving(len(layers)))
     return model
 
 
-def _convolutions(model: Any) -> list[Found]:
+def _candidates(model: Any) -> list[Candidate]:
     users: Counter[int] = Counter()
-    fixed: list[Found] = []
-    for name, block in blocks_once(model).items():
+    for block in blocks_once(model).values():
         users.update(id(parameter) for parameter in block._reg_params.values())
-        fixed += [
-            Found([name], block, gluon_messages.IN_SYMBOL_BLOCK) for _ in in_symbol_block(block)
-        ]
-    found: dict[Any, Found] = {}
-    for name, block in named_blocks(model):
-        if not is_convolution(block):
-            continue
-        if block not in found:
-            reason = _why_kept(block)
-            if not reason and any(users[id(each)] > 1 for each in block._reg_params.values()):
+
+    def tied(conv: Any) -> bool:
+        return any(users[id(parameter)] > 1 for parameter in conv._reg_params.values())
+
+    found = []
+    for each in candidates(model):
+        if isinstance(each.layer, Node):
+            found.append(each)
+        elif is_convolution(each.layer):
+            reason = messages.neighbours.FOLD_FIRST if each.done else _why_left(each.layer)
+            if not reason and tied(each.layer):
                 reason = messages.neighbours.TIED
-            found[block] = Found([], block, reason)
-        found[block].names.append(name)
-    return [*found.values(), *fixed]
+            found.append(Candidate(each.names, each.layer, reason))
+    replaced = {block: name for name, block in named_blocks(model) if isinstance(block, XSepConv2D)}
+    return [*found, *(Candidate([name], block, "", True) for block, name in replaced.items())]
 
 
-def _why_kept(conv: Any) -> str:
-    if isinstance(conv, DOConvNd):
-        return messages.neighbours.FOLD_FIRST
-    if (reason := why_plain(conv)) not in ("", messages.model.POINTWISE):
+def _why_left(conv: Any) -> str:
+    family = family_of(conv)
+    assert family is not None
+    if (reason := family.why_plain(conv)) not in ("", messages.model.POINTWISE):
         return reason
-    if not mx.gluon.utils.shape_is_known(conv.weight.shape):
+    if not has_sizes(conv):
         return messages.model.NO_VALUES_YET
     given = conv._kwargs
-    kept = why_kept(spec_of(conv), padding=given["pad"], dilation=given["dilate"])
-    return gluon_messages.CHANNELS_LAST if not kept and given["layout"].endswith("C") else kept
+    reason = why_kept(spec_of(conv), padding=given["pad"], dilation=given["dilate"])
+    last = given["layout"].endswith("C")
+    return gluon_messages.CHANNELS_LAST if not reason and last else reason
 
 
 def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:

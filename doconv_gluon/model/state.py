@@ -5,10 +5,9 @@ from __future__ import annotations
 from typing import Any
 
 from doconv_core import LayerState, State, check_state, messages
-from doconv_gluon.layers.arrays import blocks_once, has_values, read_D, read_W, write, write_W
-from doconv_gluon.layers.condconv import CondConvNd
-from doconv_gluon.layers.do_conv import DOConvNd
-from doconv_gluon.layers.routing import Routing
+from doconv_gluon.layers.arrays import has_values, read_D, read_W, write, write_W
+from doconv_gluon.layers.families import family_of
+from doconv_gluon.model.walk import layers
 
 
 def get_state(model: Any) -> State:
@@ -31,7 +30,7 @@ def get_state(model: Any) -> State:
         (8, 3, 9)
     """
     state: State = {}
-    for name, layer in _layers(model).items():
+    for name, layer in layers(model).items():
         routing = _own_routing(layer)
         if not all(has_values(block) for block in (layer, routing) if block is not None):
             raise ValueError(messages.model.cannot_read(name, messages.model.NO_VALUES_YET))
@@ -53,7 +52,7 @@ def set_state(model: Any, state: State) -> None:
             values yet. Nothing is written then.
     """
     check_state(get_state(model), state)
-    for name, layer in _layers(model).items():
+    for name, layer in layers(model).items():
         given = state[name]
         write_W(layer, layer.spec, given.W)
         if given.D is not None:
@@ -61,14 +60,9 @@ def set_state(model: Any, state: State) -> None:
         if given.bias is not None:
             write(layer.bias, given.bias)
         if given.routing is not None:
-            write(layer.routing.weight, given.routing.T)
+            write(_own_routing(layer).weight, given.routing.T)
 
 
-def _layers(model: Any) -> dict[str, Any]:
-    kinds = (DOConvNd, CondConvNd)
-    return {name: block for name, block in blocks_once(model).items() if isinstance(block, kinds)}
-
-
-def _own_routing(layer: Any) -> Routing | None:
-    routing = layer.routing if isinstance(layer, CondConvNd) else None
-    return routing if isinstance(routing, Routing) else None
+def _own_routing(layer: Any) -> Any:
+    family = family_of(layer)
+    return None if family is None else family.own_routing(layer)

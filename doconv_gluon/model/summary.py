@@ -5,18 +5,13 @@ from __future__ import annotations
 from collections.abc import Sequence
 from typing import Any
 
+import numpy as np
+
 from doconv_core import Summary, SummaryRow, messages
+from doconv_core.model.planning import Candidate
 from doconv_core.model.rows import Sizes, layer_row
-from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import blocks_once, spec_of
-from doconv_gluon.layers.condconv import CondConvNd
-from doconv_gluon.layers.do_conv import DOConvNd
-from doconv_gluon.model.walk import (
-    in_symbol_block,
-    is_candidate,
-    is_over_parameterized,
-    why_plain,
-)
+from doconv_gluon.layers.families import family_of
+from doconv_gluon.model.walk import Node, blocks_once, candidates
 from doconv_gluon.mxnet import mx
 
 
@@ -45,43 +40,35 @@ def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
         ['not converted', 'one kernel element has nothing to over-parameterize']
     """
     calls = {} if inputs is None else _sizes_of_calls(model, inputs)
-    rows = []
-    for name, block in blocks_once(model).items():
-        if is_candidate(block):
-            rows.append(_row(name, block, calls.get(id(block), [])))
-        for node, operator, K in in_symbol_block(block):
-            path = f"{name}.{node}" if name else node
-            rows.append(SummaryRow(path, operator, K, reason=gluon_messages.IN_SYMBOL_BLOCK))
-    return Summary(rows)
+    return Summary(_row(each, calls.get(id(each.layer), [])) for each in candidates(model))
 
 
-def _row(name: str, conv: Any, calls: list[Sizes]) -> SummaryRow:
-    trained = is_over_parameterized(conv)
-    kind, reason = (
-        type(conv).__name__,
-        "" if trained else why_plain(conv) or messages.model.CONVERTIBLE,
-    )
-    if isinstance(conv, CondConvNd):
-        kind = "CondConv" if conv.D is None else "DO-CondConv"
-    if not mx.gluon.utils.shape_is_known(conv.weight.shape):
-        return SummaryRow(name, kind, reason=reason)
-    spec = conv.spec if isinstance(conv, (DOConvNd, CondConvNd)) else spec_of(conv)
+def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
+    (name, *_), layer, reason, converted, K = candidate
+    if isinstance(layer, Node):
+        return SummaryRow(name, layer.operator, K, reason=reason)
+    reason = "" if converted else reason or messages.model.CONVERTIBLE
+    family = family_of(layer)
+    assert family is not None
+    if (spec := family.spec_of(layer)) is None:
+        return SummaryRow(name, family.kind(layer), reason=reason)
     return layer_row(
         name,
-        kind,
+        family.kind(layer),
         spec,
         reason=reason,
-        bias=conv.bias is not None,
-        routing=getattr(conv, "routing", None) is not None,
-        composition=getattr(conv, "composition", "kernel"),
+        bias=layer.bias is not None,
+        routing=getattr(layer, "routing", None) is not None,
+        composition=getattr(layer, "composition", "kernel"),
         calls=calls,
+        itemsize=np.dtype(layer.weight.dtype).itemsize,
     )
 
 
 def _sizes_of_calls(model: Any, inputs: Any) -> dict[int, list[Sizes]]:
     calls: dict[int, list[Sizes]] = {}
     blocks = list(blocks_once(model).values())
-    convolutions = [block for block in blocks if is_candidate(block)]
+    convolutions = [block for block in blocks if family_of(block)]
 
     def note(block: Any, given: tuple[Any, ...], output: Any) -> None:
         first = 1 if block._kwargs["layout"].endswith("C") else 2

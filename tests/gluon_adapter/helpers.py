@@ -10,8 +10,8 @@ from typing import Any
 import numpy as np
 
 import doconv_gluon
-from doconv_gluon.layers.arrays import blocks_once
 from doconv_gluon.layers.do_conv import LAYERS, DOConvNd
+from doconv_gluon.model.walk import blocks_once
 from doconv_gluon.mxnet import mx
 from tests.star.backends.backend_gluon import ndarray
 

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import doctest
-import importlib
 import inspect
 from pathlib import Path
 from typing import Any
@@ -225,10 +223,3 @@ def test_float16_is_composed_in_float32_and_rounded_once() -> None:
     np.testing.assert_allclose(
         kernels.asnumpy(), exact.weight.data().asnumpy(), rtol=2**-8, atol=2**-8
     )
-
-
-@pytest.mark.parametrize("name", ["condconv", "routing"])
-def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
-    results = doctest.testmod(importlib.import_module(f"doconv_gluon.{name}"))
-    assert results.attempted > 0
-    assert results.failed == 0

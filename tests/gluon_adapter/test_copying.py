@@ -9,7 +9,7 @@ import numpy as np
 import pytest
 
 from doconv_gluon import convert
-from doconv_gluon.layers.copying import copy_model
+from doconv_gluon.layers.copying import copied
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, network, nn, sgd, step, values
 
@@ -22,14 +22,14 @@ def test_a_copy_computes_the_same_and_trains_on_its_own(way: str) -> None:
     trainer = sgd(net, momentum=0.9)
     step(net, trainer, x)  # a cached graph, gradients and a Trainer, none of which copies itself
     before = values(net)
-    copied = copy_model(net)
-    np.testing.assert_array_equal(copied(x).asnumpy(), net(x).asnumpy())
-    assert all(p._trainer is None for p in copied.collect_params().values())
-    step(copied, sgd(copied), x)
+    new = copied(net)
+    np.testing.assert_array_equal(new(x).asnumpy(), net(x).asnumpy())
+    assert all(p._trainer is None for p in new.collect_params().values())
+    step(new, sgd(new), x)
     assert values(net) == before
-    moved = copied.collect_params()["net_conv0_weight"].data().asnumpy()
+    moved = new.collect_params()["net_conv0_weight"].data().asnumpy()
     assert (moved != net.collect_params()["net_conv0_weight"].data().asnumpy()).any()
-    del copied
+    del new
     step(net, trainer, x)
 
 
@@ -38,16 +38,16 @@ def test_everything_about_a_parameter_is_copied() -> None:
     net.initialize(ctx=[mx.cpu(0), mx.cpu(1)])
     weight = net[0].weight
     weight.lr_mult, weight.wd_mult, weight.grad_req = 0.5, 0.25, "add"
-    copied = copy_model(net)[0].weight
-    assert copied.list_ctx() == [mx.cpu(0), mx.cpu(1)]
+    new = copied(net)[0].weight
+    assert new.list_ctx() == [mx.cpu(0), mx.cpu(1)]
     for name in ("name", "shape", "dtype", "lr_mult", "wd_mult", "grad_req", "init"):
-        assert getattr(copied, name) == getattr(weight, name)
+        assert getattr(new, name) == getattr(weight, name)
 
 
 def test_parameters_that_wait_for_the_first_input_wait_in_the_copy() -> None:
     net = network(known=False)
-    copied = copy_model(net)
-    copied(images())
+    new = copied(net)
+    new(images())
     assert net[0].weight._data is None
     net(images())
 
@@ -63,9 +63,9 @@ def test_constants_are_copied() -> None:
 
     net = Net()
     net.initialize()
-    copied = copy_model(net)
-    assert copied(mx.nd.ones(2)).asnumpy().tolist() == [3, 3]
-    assert copied.scale is not net.scale
+    new = copied(net)
+    assert new(mx.nd.ones(2)).asnumpy().tolist() == [3, 3]
+    assert new.scale is not net.scale
 
 
 def test_a_block_that_cannot_be_copied_says_so_and_converts_in_place() -> None:

@@ -7,10 +7,14 @@ import importlib
 
 import pytest
 
-MODULES = ["doconv_gluon"] + [
-    f"doconv_gluon.{name}"
-    for name in ("layers.do_conv", "model.conversion", "model.summary", "model.state", "model_zoo")
-]
+from tests.gluon_adapter.helpers import ROOT
+
+FILES = sorted(
+    path.relative_to(ROOT)
+    for path in (ROOT / "doconv_gluon").rglob("*.py")
+    if ">>>" in path.read_text()
+)
+MODULES = [".".join(path.with_suffix("").parts).removesuffix(".__init__") for path in FILES]
 
 
 @pytest.mark.parametrize("name", MODULES)

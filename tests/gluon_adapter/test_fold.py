@@ -9,7 +9,7 @@ import pytest
 
 from doconv_core import fold_kernel
 from doconv_gluon import DOConv2D, convert, fold, get_state
-from doconv_gluon.layers.arrays import blocks_once
+from doconv_gluon.model.walk import blocks_once
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import (
     disturb,

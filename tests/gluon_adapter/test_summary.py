@@ -107,3 +107,30 @@ def test_convolutions_in_a_symbol_block_are_reported_not_missed(
         ("1", "DOConv2D", None, ""),
     ]
     assert f"1 of 4 convolutions over-parameterized; 3 left: {IN_BLOCK}" in caplog.text
+
+
+def test_the_forecast_is_what_conversion_adds() -> None:
+    net = network()
+    forecast = summary(net).totals
+    plain = sum(int(np.prod(p.shape)) for p in net.collect_params().values())
+    assert (forecast.convolutions, forecast.converted, forecast.convertible) == (5, 0, 4)
+    convert(net, inplace=True)
+    trained = sum(int(np.prod(p.shape)) for p in net.collect_params().values())
+    totals = summary(net).totals
+    assert forecast.forecast == totals.added == trained - plain
+    assert forecast.forecast_bytes == 4 * forecast.forecast
+    assert (totals.converted, totals.forecast) == (4, 0)
+
+
+def test_the_totals_are_printed_and_so_is_the_forecast() -> None:
+    first, last = str(summary(network())).splitlines()[-2:]
+    assert first.startswith("total  0 of 5 converted")
+    assert last.startswith("convert() would add ")
+    assert "4 of 5 converted" in str(summary(convert(network()))).splitlines()[-1]
+
+
+def test_bytes_are_those_of_the_layer_s_type() -> None:
+    net = network()
+    net.cast("float16")
+    (row, *_) = summary(net)
+    assert row.added_bytes == 2 * row.added == 2 * 3 * 81

@@ -3,8 +3,6 @@
 from __future__ import annotations
 
 import copy
-import doctest
-import importlib
 import re
 from collections.abc import Callable
 from pathlib import Path
@@ -166,10 +164,3 @@ def test_the_fold_shares_nothing_with_the_layer() -> None:
     disturb(layer, size=1.0)
     np.testing.assert_array_equal(folded(images()).asnumpy(), before)
     assert not doconv_gluon.get_state(folded)
-
-
-@pytest.mark.parametrize("name", ["xsepconv", "xsepconv_conversion"])
-def test_the_examples_in_the_docstrings_are_true(name: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"doconv_gluon.{name}"))
-    assert result.attempted > 0
-    assert result.failed == 0

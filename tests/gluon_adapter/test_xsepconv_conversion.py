@@ -13,8 +13,8 @@ import pytest
 from doconv_core import messages
 from doconv_gluon import XSepConv2D, convert, convert_depthwise, fold
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import blocks_once
 from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.model.walk import blocks_once
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import ConvSame, disturb, nn, sgd, step, values
 from tests.star.backends.backend_gluon import ndarray

@@ -206,7 +206,7 @@ GLUON = _of(
     }),
 ) + _of(
     "gluon",
-    "doconv_gluon/model/conversion.py",
+    "doconv_gluon/layers/folding.py",
     (FOLD, _fold("gluon"), {"read_W(layer, layer.spec), read_D(layer)":
                             "read_W(layer, layer.spec), None"}),
 )  # fmt: skip

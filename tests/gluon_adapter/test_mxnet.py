@@ -9,13 +9,13 @@ import warnings
 import numpy as np
 import pytest
 
-from doconv_gluon import mxnet as _compat
+from doconv_gluon import mxnet as workarounds
 from tests.gluon_adapter.helpers import in_child
 
 
 def test_numpy_has_its_old_names_for_the_import_only() -> None:
     before = dict(vars(np))
-    with _compat.numpy_aliases():
+    with workarounds.numpy_aliases():
         assert vars(np)["bool"] is bool
         assert vars(np)["float"] is float
     assert vars(np) == before
@@ -23,14 +23,14 @@ def test_numpy_has_its_old_names_for_the_import_only() -> None:
 
 def test_numpy_is_as_before_after_a_failure() -> None:
     before = dict(vars(np))
-    with pytest.raises(ZeroDivisionError), _compat.numpy_aliases():
+    with pytest.raises(ZeroDivisionError), workarounds.numpy_aliases():
         raise ZeroDivisionError
     assert vars(np) == before
 
 
 def test_a_numpy_that_has_the_name_keeps_it(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(vars(np), "bool", "its own")
-    with _compat.numpy_aliases():
+    with workarounds.numpy_aliases():
         assert vars(np)["bool"] == "its own"
     assert vars(np)["bool"] == "its own"
 
@@ -44,28 +44,28 @@ def test_a_hidden_module_cannot_be_imported_and_comes_back(
     if imported:
         importlib.import_module(name)
     before = sys.modules.get(name, "absent")
-    with _compat.hidden(name), pytest.raises(ImportError):
+    with workarounds.hidden(name), pytest.raises(ImportError):
         importlib.import_module(name)
     assert sys.modules.get(name, "absent") is before
 
 
 def test_the_module_table_is_as_before_after_a_failure() -> None:
     before = sys.modules["json"]
-    with pytest.raises(ZeroDivisionError), _compat.hidden("json"):
+    with pytest.raises(ZeroDivisionError), workarounds.hidden("json"):
         raise ZeroDivisionError
     assert sys.modules["json"] is before
 
 
 def test_warning_filters_are_as_before() -> None:
     before = list(warnings.filters)
-    _compat.import_gluoncv()
+    workarounds.import_gluoncv()
     assert warnings.filters == before
 
 
 def test_numpy_2_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(ImportError, match=r"numpy='2.1.0'. pip install 'numpy<2'"):
-        _compat.import_mxnet()
+        workarounds.import_mxnet()
 
 
 SHOW_TRACES = """
