@@ -11,7 +11,7 @@ import pytest
 
 from doconv_core import CondConvSpec, messages
 from doconv_core.checkpoint import load, save
-from doconv_core.costs import condconv as condconv_cost
+from doconv_core.costs.condconv import condconv_cost
 from doconv_tf import (
     CondConv2D,
     DOConv2D,
