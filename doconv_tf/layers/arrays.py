@@ -25,7 +25,12 @@ def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def canonical_W(layer: WithW) -> NDArray[np.floating[Any]]:
+def itemsize(dtype: str) -> int:
+    """Bytes of one number; bfloat16 is no type of NumPy's."""
+    return int("".join(filter(str.isdigit, dtype))) // 8
+
+
+def read_W(layer: WithW) -> NDArray[np.floating[Any]]:
     """W of a built layer, (O, I/g, S)."""
     spec, layout = layer.spec, layer.layout
     variables = [layer._kernel] + ([] if layer.W_extra is None else [layer.W_extra])
@@ -33,21 +38,21 @@ def canonical_W(layer: WithW) -> NDArray[np.floating[Any]]:
     return np.concatenate(columns, axis=-1)
 
 
-def assign_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
+def write_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
     """Write a canonical W into a built layer."""
     K = layer.spec.K
-    layer._kernel.assign(_in_layout(layer, W[..., :K]))
+    layer._kernel.assign(in_layout(layer, W[..., :K]))
     if layer.W_extra is not None:
-        layer.W_extra.assign(_in_layout(layer, W[..., K:], spatial=False))
+        layer.W_extra.assign(in_layout(layer, W[..., K:], spatial=False))
 
 
 def folded_kernel(name: str, layer: WithW) -> NDArray[np.floating[Any]]:
     """The kernel in the host's layout, or the experts', by float64; ``name`` is for errors."""
-    W, D = canonical_W(layer), None if layer.D is None else to_numpy(layer.D)
-    return _in_layout(layer, fold_kernel(layer.spec, W, D, layer.variable_dtype, name))
+    W, D = read_W(layer), None if layer.D is None else to_numpy(layer.D)
+    return in_layout(layer, fold_kernel(layer.spec, W, D, layer.variable_dtype, name))
 
 
-def _in_layout(
+def in_layout(
     layer: WithW, array: NDArray[np.floating[Any]], *, spatial: bool = True
 ) -> NDArray[np.floating[Any]]:
     return from_canonical(layer.spec, array, layer.layout, spatial=spatial)

@@ -21,15 +21,15 @@ from doconv_core.neighbours.condconv import validate_evaluation
 from doconv_tf.layers.folding import folded_copy
 from doconv_tf.layers.hosts import FLOATING
 from doconv_tf.layers.routing import Routing
-from doconv_tf.layers.swapping import over_parameterize, restore_class
+from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
 from doconv_tf.tensors.initialization import add_beside, expert_by_expert, extra_columns
 from doconv_tf.tensors.mixing import Window, by_kernels, by_outputs, pad
 
-OURS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
 
 
-class CondConvBase(keras.layers.Layer):
+class CondConvNd(keras.layers.Layer):
     """What the three layers share.
 
     No subclass of the host: its kernel has one axis more, and code that finds a ``Conv2D`` would
@@ -51,7 +51,7 @@ class CondConvBase(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, CondConvBase, OURS)
+            cls.__signature__ = HostSignature(cls.host, CondConvNd, OUR_ARGUMENTS)
 
     def __init__(
         self,
@@ -147,12 +147,9 @@ class CondConvBase(keras.layers.Layer):
         """Whether the experts have D's."""
         return self.D_mul is not None
 
-    def take_D_(self, D_mul: int | None) -> None:
-        """As convert asks it."""
-        self.over_parameterize_("K" if D_mul is None else D_mul)
-
     def restore_(self) -> None:
-        """Become plain CondConv again; D and W_extra are gone already."""
+        """Become plain CondConv again, with whatever the kernel variable holds."""
+        drop_D(self)
         self.D = self.W_extra = self.D_mul = None
 
     def remake_(self, theirs: Any) -> None:
@@ -160,7 +157,7 @@ class CondConvBase(keras.layers.Layer):
         if type(theirs) is not type(self):
             return
         if theirs.D_mul not in (None, self.D_mul):
-            restore_class(theirs)
+            theirs.restore_()
         if theirs.D_mul != self.D_mul:
             over_parameterize([theirs], self.D_mul)
 
@@ -244,7 +241,7 @@ class CondConvBase(keras.layers.Layer):
         """The host's arguments and ours."""
         _, *names, _ = inspect.signature(self.host.__init__).parameters
         expert = self.host(**{name: getattr(self, name) for name in names}, name="expert")
-        ours = {name: getattr(self, name) for name in OURS}
+        ours = {name: getattr(self, name) for name in OUR_ARGUMENTS}
         ours["routing"] = self.routing is not None
         return {**expert.get_config(), **super().get_config(), **ours}
 
@@ -297,14 +294,14 @@ _register = keras.saving.register_keras_serializable(package="doconv_tf")
 
 
 @_register
-class CondConv1D(CondConvBase):
+class CondConv1D(CondConvNd):
     """Conditionally parameterized ``keras.layers.Conv1D``; see :class:`CondConv2D`."""
 
     host = keras.layers.Conv1D
 
 
 @_register
-class CondConv2D(CondConvBase):
+class CondConv2D(CondConvNd):
     """Conditionally parameterized ``keras.layers.Conv2D``, plain or over-parameterized.
 
     For example n, the kernel is sum over e of alpha[n, e] times expert e's, and so is the bias.
@@ -362,11 +359,11 @@ class CondConv2D(CondConvBase):
 
 
 @_register
-class CondConv3D(CondConvBase):
+class CondConv3D(CondConvNd):
     """Conditionally parameterized ``keras.layers.Conv3D``; see :class:`CondConv2D`."""
 
     host = keras.layers.Conv3D
 
 
-CONDCONV_LAYERS: tuple[type[CondConvBase], ...] = (CondConv1D, CondConv2D, CondConv3D)
+CONDCONV_LAYERS: tuple[type[CondConvNd], ...] = (CondConv1D, CondConv2D, CondConv3D)
 """Every layer class."""

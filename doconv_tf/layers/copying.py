@@ -11,12 +11,12 @@ import keras
 from keras.src.models.functional import Functional  # which Keras does not export
 
 from doconv_tf import messages as keras_messages
-from doconv_tf.layers.nesting import everything
+from doconv_tf.layers.nesting import children, everything
 
 GRAPHS = (Functional, keras.Sequential)
 
 
-def copy(model: Any) -> Any:
+def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
     An optimizer belongs to the variables it was built for, so a copy has none.
@@ -28,8 +28,7 @@ def copy(model: Any) -> Any:
     try:
         with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)):
             clone = _clone(model)
-        _replace_again(model, clone)
-        _copy_values(model, clone)
+        _make_alike(model, clone)
     except Exception as error:
         raise ValueError(keras_messages.cannot_copy(type(model).__name__, str(error))) from error
     return clone
@@ -80,32 +79,32 @@ def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
     return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
 
 
-def _replace_again(model: Any, clone: Any) -> None:
-    """Replace in a clone what a layer of the user's own has made as it once was in the model."""
-
-    def differs(ours: Any, theirs: Any) -> bool:
-        return hasattr(ours, "replaces") and ours.replaces(theirs)
-
-    # One by one: behind a layer that differs the two lists are out of step.
-    while pair := next(
-        (p for p in zip(everything(model), everything(clone), strict=False) if differs(*p)), None
-    ):
-        ours, theirs = pair
-        ours.replace_(theirs)
-
-
-def _copy_values(model: Any, clone: Any) -> None:
-    for ours, theirs in zip(everything(model), everything(clone), strict=True):
-        if isinstance(theirs, keras.layers.InputLayer):
-            theirs.name = ours.name  # clone_model has named it after its tensor
-        # What a layer of the user's own has made, it makes anew as it was before conversion.
-        if hasattr(ours, "remake_"):
-            ours.remake_(theirs)
-        if type(ours) is not type(theirs) or ours.name != theirs.name:
-            raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
+def _make_alike(model: Any, clone: Any) -> None:
+    """Give a clone, and what it holds, the classes, flags and values of a model."""
+    for ours, theirs in _in_step(model, clone, set()):
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later
         theirs.autocast = ours.autocast
     for ours, theirs in zip(model.variables, clone.variables, strict=True):
         # Through NumPy: on jax a variable would otherwise share the original's buffer.
         theirs.assign(keras.ops.convert_to_numpy(ours.value))
         theirs.trainable = ours.trainable
+
+
+def _in_step(ours: Any, theirs: Any, seen: set[int]) -> list[tuple[Any, Any]]:
+    """Every layer of a model with its clone, holders before what they hold."""
+    if id(ours) in seen:
+        return []
+    seen.add(id(ours))
+    if isinstance(theirs, keras.layers.InputLayer):
+        theirs.name = ours.name  # clone_model has named it after its tensor
+    # What a layer of the user's own has made, it makes anew as it was before conversion.
+    if hasattr(ours, "remake_"):
+        ours.remake_(theirs)
+    if type(ours) is not type(theirs) or ours.name != theirs.name:
+        raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
+    # Backwards, each before those that it holds: so a holder comes before all that it holds, also
+    # where what it holds is held by another layer too.
+    below: list[tuple[Any, Any]] = []
+    for pair in reversed(list(zip(children(ours), children(theirs), strict=True))):
+        below = _in_step(*pair, seen) + below
+    return [(ours, theirs), *below]

@@ -15,16 +15,16 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_tf import messages as keras_messages
-from doconv_tf.layers.copying import copy
+from doconv_tf.layers.copying import copied
 from doconv_tf.layers.folding import folded_copy
 from doconv_tf.layers.hosts import FLOATING, HOSTS, why_plain
-from doconv_tf.layers.swapping import over_parameterize
+from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
 from doconv_tf.tensors.composition import transposed_depthwise_kernel
 from doconv_tf.tensors.initialization import add_beside, extra_columns
 
 
-class DOConvBase(keras.layers.Layer):
+class DOConvNd(keras.layers.Layer):
     """A DO-Conv layer. Precedes the host class in its subclasses' method resolution order.
 
     The seams it uses in Keras: ``build`` (D is made after the host's own variables), the
@@ -49,11 +49,15 @@ class DOConvBase(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, DOConvBase)
+            cls.__signature__ = HostSignature(cls.host, DOConvNd)
             HOSTS.setdefault(cls.host, cls)
 
     def __init__(
-        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
+        self,
+        *args: Any,
+        D_mul: int | str | None = None,
+        composition: str = "kernel",
+        **kwargs: Any,
     ) -> None:
         if kwargs.get("lora_rank"):
             raise ValueError(keras_messages.no_lora(kwargs.get("name") or "", type(self).__name__))
@@ -62,17 +66,18 @@ class DOConvBase(keras.layers.Layer):
         DOConvSpec(1, 1, tuple(self.kernel_size), D_mul=D_mul)
         if self.variable_dtype not in FLOATING or self.quantization_mode is not None:
             raise TypeError(messages.layer.bad_dtype(self.dtype_policy.name))
-        self.D_mul, self.composition = D_mul, validate_composition(composition)
+        self.D_mul = None if D_mul == "K" else D_mul
+        self.composition = validate_composition(composition)
 
     def build(self, input_shape: Any) -> None:
         """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
         super().build(input_shape)
         self.over_parameterize_(self.D_mul, self.composition)
 
-    def over_parameterize_(self, D_mul: int | None, composition: str) -> None:
+    def over_parameterize_(self, D_mul: int | str | None, composition: str = "kernel") -> None:
         """Give a layer with the host's variables D and W_extra; its output stays what it was."""
-        self.D_mul, self.composition = D_mul, composition
-        self.spec = spec = self.read_spec(self, D_mul)
+        self.D_mul, self.composition = None if D_mul == "K" else D_mul, composition
+        self.spec = spec = self.spec_of(self, D_mul)
         W = self._kernel
         self.D = self.W_extra = None
         if spec.has_D:
@@ -94,12 +99,9 @@ class DOConvBase(keras.layers.Layer):
 
     is_over_parameterized = True
 
-    def take_D_(self, D_mul: int | None) -> None:
-        """As convert asks it."""
-        self.over_parameterize_(D_mul, "kernel")
-
     def restore_(self) -> None:
-        """Become the host's layer again; D and W_extra are gone already."""
+        """Become the host's layer again; the kernel keeps its value."""
+        drop_D(self)
         state = self.__dict__
         for name in ("D", "W_extra", "D_mul", "composition", "spec"):
             state.pop(name, None)
@@ -116,7 +118,7 @@ class DOConvBase(keras.layers.Layer):
             theirs.composition = self.composition
 
     @classmethod
-    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
         """The sizes of a built layer, of this class or of its host."""
         raise NotImplementedError
 
@@ -202,7 +204,7 @@ class DOConvBase(keras.layers.Layer):
         raise ValueError(keras_messages.no_lora(self.name, type(self).__name__))
 
     @classmethod
-    def from_conv(cls, conv: keras.layers.Layer, *, D_mul: int | None = None) -> Any:
+    def from_conv(cls, conv: keras.layers.Layer, *, D_mul: int | str | None = None) -> Any:
         """A DO-Conv layer that computes what a plain one does; the plain one stays as it is.
 
         Args:
@@ -222,8 +224,8 @@ class DOConvBase(keras.layers.Layer):
             raise ValueError(messages.model.cannot_convert(conv.name, type(conv).__name__, reason))
         if not conv.built:
             raise ValueError(messages.model.uninitialized(conv.name, type(conv).__name__))
-        cls.read_spec(conv, D_mul)
-        layer = copy(conv)
+        cls.spec_of(conv, D_mul)
+        layer = copied(conv)
         over_parameterize([layer], D_mul)
         return layer
 
@@ -240,39 +242,39 @@ class DOConvBase(keras.layers.Layer):
 _register = keras.saving.register_keras_serializable(package="doconv_tf")
 
 
-class _DOConv(DOConvBase):
+class _DOConv(DOConvNd):
     layout = "kIO"
 
     @classmethod
-    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
         channels = cls.W_of(layer).shape[-2] * layer.groups
         return DOConvSpec(channels, layer.filters, layer.kernel_size, layer.groups, D_mul)
 
 
-class _DODepthwiseConv(DOConvBase):
+class _DODepthwiseConv(DOConvNd):
     layout = "kIM"
     role = "depthwise"
 
     @classmethod
-    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
         channels, multiplier = cls.W_of(layer).shape[-2:]
         return DOConvSpec(channels, channels * multiplier, layer.kernel_size, channels, D_mul)
 
 
 class _DOSeparableConv(_DODepthwiseConv):
     kernel_name = "depthwise_kernel"
-    depthwise_kernel = DOConvBase.kernel
+    depthwise_kernel = DOConvNd.kernel
 
     def _pointwise(self, features: Any) -> Any:
         outputs = super()._pointwise(features)
         return ops.conv(outputs, self.pointwise_kernel, data_format=self.data_format)
 
 
-class _DOConvTranspose(DOConvBase):
+class _DOConvTranspose(DOConvNd):
     layout = "kOI"
 
     @classmethod
-    def read_spec(cls, layer: Any, D_mul: int | None = None) -> DOConvSpec:
+    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
         channels = cls.W_of(layer).shape[-1]
         return DOConvSpec(channels, layer.filters, layer.kernel_size, 1, D_mul, transposed=True)
 
@@ -425,7 +427,7 @@ class DOConv3DTranspose(_DOConvTranspose, keras.layers.Conv3DTranspose):
     host = keras.layers.Conv3DTranspose
 
 
-LAYERS: tuple[type[DOConvBase], ...] = (
+LAYERS: tuple[type[DOConvNd], ...] = (
     DOConv1D,
     DOConv2D,
     DOConv3D,

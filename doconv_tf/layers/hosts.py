@@ -16,6 +16,16 @@ HOSTS: dict[type[keras.layers.Layer], type[Any]] = {}
 """Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
 
 
+def is_convolution(layer: Any) -> bool:
+    """Whether a layer is one of Keras's convolutions, or of a subclass; our layers are."""
+    return isinstance(layer, tuple(HOSTS))
+
+
+def class_for(layer: Any) -> type[Any]:
+    """The class of ours that a convolution, or one of a subclass, becomes or is."""
+    return next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
+
+
 def why_plain(layer: keras.layers.Layer) -> str:
     """Why convert leaves a convolution as it is; "" where it need not, or has converted it."""
     own = "host" in vars(type(layer))  # a layer of ours, not a subclass of one

@@ -14,7 +14,7 @@ import keras
 from doconv_tf.layers.hosts import HOSTS
 
 
-def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> None:
+def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | str | None) -> None:
     """Turn host layers into DO-Conv layers, and give CondConv layers their D, all or none."""
     changed: list[Any] = []
     try:
@@ -27,21 +27,20 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | None) -> No
                 layer.__class__ = cls
             changed.append(layer)
             layer._tracker.unlock()
-            layer.take_D_(D_mul)
+            layer.over_parameterize_("K" if D_mul is None else D_mul)
             layer._tracker.lock()
     except BaseException:  # an initializer of the user's own, or an interrupt
         for layer in changed:
-            restore_class(layer)
+            layer.restore_()
         raise
 
 
-def restore_class(layer: Any) -> None:
-    """Back to the host's class and variables, or to plain CondConv; the kernel keeps its value."""
+def drop_D(layer: Any) -> None:
+    """Take D and W_extra away from a layer."""
     layer._tracker.unlock()
     for name in ("D", "W_extra"):
-        if (variable := getattr(layer, name)) is not None:
+        if (variable := getattr(layer, name, None)) is not None:
             # As `del layer.D` without its gc.collect(), 0.1 s for each variable.
             layer._untrack_variable(variable)
             super(keras.layers.Layer, layer).__delattr__(name)
     layer._tracker.lock()
-    layer.restore_()

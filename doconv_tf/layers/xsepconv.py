@@ -11,8 +11,8 @@ from keras import ops
 
 from doconv_core import XSepConvSpec
 from doconv_core.neighbours.xsepconv import CORNERS, Pads, same_padding
-from doconv_tf.layers.do_conv import DOConvBase, DODepthwiseConv2D
-from doconv_tf.model.conversion import fold
+from doconv_tf.layers.do_conv import DOConvNd, DODepthwiseConv2D
+from doconv_tf.layers.folding import folded_copy
 
 _PASSED_ON = (
     "data_format",
@@ -141,7 +141,7 @@ class XSepConv2D(keras.layers.Layer):
     def D_mul(self) -> list[int | None] | None:
         """Columns of each convolution, None for a plain one; None where all are plain."""
         columns = [
-            (conv.D_mul or math.prod(conv.kernel_size)) if isinstance(conv, DOConvBase) else None
+            (conv.D_mul or math.prod(conv.kernel_size)) if isinstance(conv, DOConvNd) else None
             for conv in self.convolutions
         ]
         return columns if any(columns) else None
@@ -208,14 +208,11 @@ class XSepConv2D(keras.layers.Layer):
             "D_mul": self.D_mul,
         }
 
-    def replaces(self, theirs: Any) -> bool:
-        """Whether another layer is one that this may have stood for."""
-        return type(theirs) in REPLACEABLE
-
-    def replace_(self, theirs: Any) -> None:
-        """Make it what this one is, in a copy of a model."""
-        layer = XSepConv2D.from_config(self.get_config())
-        become(theirs, built(layer, self.path, self.get_build_config()["input_shape"]))
+    def remake_(self, theirs: Any) -> None:
+        """Replace what this one has replaced once more, in a copy of a model."""
+        if type(theirs) in REPLACEABLE:
+            layer = XSepConv2D.from_config(self.get_config())
+            become(theirs, built(layer, self.path, self.get_build_config()["input_shape"]))
 
     def fold(self) -> XSepConv2D:
         """The layer of three plain convolutions that computes the same; this one stays.
@@ -223,7 +220,8 @@ class XSepConv2D(keras.layers.Layer):
         Raises:
             ValueError: a variable is not finite, or the layer is not built.
         """
-        return fold(self)
+        folded: XSepConv2D = folded_copy(self)
+        return folded
 
 
 def _another(initializer: Any) -> Any:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import logging
-import warnings
 from typing import Any, TypeVar
 
 import keras
@@ -11,25 +9,23 @@ import keras
 from doconv_core import messages
 from doconv_core.model.planning import Candidate, Where, plan
 from doconv_tf import messages as keras_messages
-from doconv_tf.layers.arrays import folded_kernel
-from doconv_tf.layers.copying import copy
+from doconv_tf.layers.copying import copied
+from doconv_tf.layers.families import family_of
 from doconv_tf.layers.folding import check_foldable, fold_
-from doconv_tf.layers.nesting import check_keras, everything, holders, named_layers
+from doconv_tf.layers.nesting import check_keras, everything, holders
 from doconv_tf.layers.swapping import over_parameterize
-from doconv_tf.model.walk import (
-    Convolution,
-    convolutions,
-    is_over_parameterized,
-    over_parameterized_spec,
-)
-
-logger = logging.getLogger("doconv")
+from doconv_tf.model.training import forget_traces, refuse_built_optimizer, warn_if_not_trained
+from doconv_tf.model.walk import candidates, over_parameterized
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
 
 
 def convert(
-    model: Model, *, where: Where | None = None, D_mul: int | None = None, inplace: bool = False
+    model: Model,
+    *,
+    where: Where | None = None,
+    D_mul: int | str | None = None,
+    inplace: bool = False,
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
@@ -41,9 +37,10 @@ def convert(
 
     Args:
         model: a built model or layer; a single convolution too.
-        where: ``where(name, layer)`` picks layers, e.g. a backbone's, by names like
-            "block/conv". None picks all. A layer with several names is picked if any of them is.
-        D_mul: columns of W in every converted layer; None means one per kernel element.
+        where: which layers, e.g. a backbone's: ``where(name, layer)``, where a name is like
+            "block/conv", or names of layers or of what holds them. None picks all. A layer with
+            several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None and "K" mean one per kernel element.
         inplace: change ``model`` itself, which works for every model. Otherwise a copy by
             ``keras.models.clone_model``, not compiled, which needs a functional or sequential
             model, or a subclassed one that is rebuilt from its config.
@@ -66,16 +63,14 @@ def convert(
     """
     check_keras(model)
     if not inplace:
-        model = copy(model)
+        model = copied(model)
     # First decide everything, so that an error leaves the model as it was.
-    decided = plan((_candidate(each) for each in convolutions(model)), where, model)
-    for names, layer, *_ in decided.chosen:
-        if not layer.built:
-            raise ValueError(messages.model.uninitialized(names[0], type(layer).__name__))
-        over_parameterized_spec(layer, D_mul)
+    decided = plan(candidates(model), where, model)
+    for each in decided.chosen:
+        _check_sizes(each, D_mul)
     chosen = [each.layer for each in decided.chosen]
     if chosen:
-        _check_optimizers(model)
+        refuse_built_optimizer(model, keras_messages.optimizer_is_built)
         over_parameterize(chosen, D_mul)
         changed = holders(model) if inplace else everything(model)
         forget_traces(changed)
@@ -115,51 +110,24 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         ['Conv2D']
     """
     check_keras(model)
-    for name, layer in _over_parameterized(model):
-        check_foldable(name, layer)
+    for name, layer in over_parameterized(model):
+        check_foldable(name, layer, _family(layer).why_not_foldable(layer))
     if not inplace:
-        model = copy(model)
-    # First compute everything, so that an error leaves the model as it was.
-    layers = _over_parameterized(model)
-    kernels = [folded_kernel(name, layer) for name, layer in layers]
-    for (_, layer), kernel in zip(layers, kernels, strict=True):
-        fold_(layer, kernel)
-    if layers:
+        model = copied(model)
+    if fold_(over_parameterized(model)):
         forget_traces(holders(model) if inplace else everything(model))
-    logger.info("fold: %d convolutions folded", len(layers))
     return model
 
 
-def _candidate(found: Convolution) -> Candidate:
-    return Candidate(*found, is_over_parameterized(found.layer))
+def _check_sizes(candidate: Candidate, D_mul: int | str | None) -> None:
+    layer = candidate.layer
+    if not layer.built:
+        kind = type(layer).__name__
+        raise ValueError(messages.model.uninitialized(candidate.names[0], kind))
+    _family(layer).converted_spec(layer, D_mul)
 
 
-def _check_optimizers(model: keras.layers.Layer) -> None:
-    for layer in everything(model):
-        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
-        if optimizer is not None and optimizer.built:
-            raise ValueError(keras_messages.optimizer_is_built(layer.name))
-
-
-def _over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
-    return [each for each in named_layers(model).items() if is_over_parameterized(each[1])]
-
-
-def warn_if_not_trained(layers: list[keras.layers.Layer], new: list[Any]) -> None:
-    """Warn of the models whose optimizer does not know new variables that they train."""
-    new_ids = {id(variable) for variable in new}
-    for layer in layers:
-        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
-        if optimizer is None or not optimizer.built:
-            continue
-        if not new_ids.isdisjoint(map(id, layer.trainable_variables)):
-            warnings.warn(keras_messages.holder_is_fitted(layer.name), UserWarning, stacklevel=3)
-
-
-def forget_traces(layers: list[keras.layers.Layer]) -> None:
-    """Drop what was compiled or listed from layers as they were before."""
-    for layer in layers:
-        if isinstance(layer, keras.Model):
-            layer.train_function = layer.test_function = layer.predict_function = None
-        if hasattr(layer, "_torch_params"):  # on the torch backend, what `parameters()` lists
-            layer._track_variables()
+def _family(layer: Any) -> Any:
+    family = family_of(layer)
+    assert family is not None  # of what the walk has found
+    return family

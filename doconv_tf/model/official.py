@@ -9,12 +9,10 @@ import keras
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_core import LayerState, messages
+from doconv_core import DOConvSpec, LayerState, messages
 from doconv_core.files.placement import Place, place
-from doconv_core.kernel.layout import from_canonical
-from doconv_tf.layers.arrays import assign_W
-from doconv_tf.layers.do_conv import DOConvBase
-from doconv_tf.layers.hosts import HOSTS
+from doconv_tf.layers.arrays import write_W
+from doconv_tf.layers.families import family_of, write_kernel
 from doconv_tf.layers.nesting import check_keras, named_layers
 
 
@@ -56,11 +54,8 @@ def load_official(
     """
     check_keras(model)
     layers = named_layers(model)
-    places = {
-        name: _place(layer)
-        for name, layer in layers.items()
-        if layer.built and (isinstance(layer, DOConvBase) or type(layer) in HOSTS)
-    }
+    found = {name: _place(layer) for name, layer in layers.items()}
+    places = {name: where for name, where in found.items() if where is not None}
     arrays = {key: np.asarray(value) for key, value in checkpoint.items()}
     state, others = place(arrays, source, "tf", places)
     values: list[tuple[Any, NDArray[Any]]] = []
@@ -74,22 +69,26 @@ def load_official(
         _write(layers[name], own)
 
 
-def _place(layer: keras.layers.Layer) -> Place:
+def _place(layer: keras.layers.Layer) -> Place | None:
+    """Of a convolution; the authors have no CondConv, and a subclass loads as all else does."""
+    family = family_of(layer)
+    spec = None if family is None else family.spec_of(layer)
+    if family is None or not isinstance(spec, DOConvSpec):
+        return None
+    if family.why_plain(layer) == messages.model.OWN_FORWARD and not family.holds(layer):
+        return None
     bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
-    over_parameterized = isinstance(layer, DOConvBase)
-    spec = layer.spec if over_parameterized else HOSTS[type(layer)].read_spec(layer)
-    return Place(spec, over_parameterized, bias, layer.variable_dtype)
+    return Place(spec, family.holds(layer), bias, layer.variable_dtype)
 
 
 def _write(layer: keras.layers.Layer, state: LayerState) -> None:
-    if isinstance(layer, DOConvBase):
-        assign_W(layer, state.W)
+    family = family_of(layer)
+    if family is not None and family.holds(layer):
+        write_W(layer, state.W)
         if layer.D is not None:
             layer.D.assign(state.D)
     else:
-        host = HOSTS[type(layer)]
-        kernel = from_canonical(host.read_spec(layer), state.W, host.layout)
-        host.W_of(layer).assign(kernel)
+        write_kernel(layer, state.W)
     if state.bias is not None:
         layer.bias.assign(state.bias)
 

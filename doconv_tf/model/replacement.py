@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
+import logging
 from typing import Any, TypeVar
 
 import keras
-from doconv_core.model.replacing import Found, plan, report
 
 from doconv_core import messages
-from doconv_core.neighbours.xsepconv import why_kept
-from doconv_tf.layers.copying import copy
-from doconv_tf.layers.do_conv import DOConvBase
+from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.neighbours.xsepconv import corners_after, why_kept
+from doconv_tf.layers.copying import copied
 from doconv_tf.layers.hosts import HOSTS
 from doconv_tf.layers.nesting import check_keras, everything, holders
 from doconv_tf.layers.xsepconv import REPLACEABLE, XSepConv2D, become, built
-from doconv_tf.model.conversion import Where, forget_traces, warn_if_not_trained
-from doconv_tf.model.walk import Convolution, convolutions
+from doconv_tf.model.training import forget_traces, refuse_built_optimizer, warn_if_not_trained
+from doconv_tf.model.walk import candidates
+
+logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
 
@@ -38,8 +40,7 @@ def convert_depthwise(
 
     Args:
         model: a built model or layer; a single convolution too.
-        where: ``where(name, layer)`` picks layers. None picks all. A layer with several names is
-            picked if any of them is.
+        where: which layers, as in :func:`doconv_tf.convert`.
         inplace: change ``model`` itself. Otherwise a copy, not compiled; see
             :func:`doconv_tf.convert`.
         D_mul: as of :class:`XSepConv2D`.
@@ -63,27 +64,36 @@ def convert_depthwise(
     """
     check_keras(model)
     if not inplace:
-        model = copy(model)
+        model = copied(model)
     # Decide everything, then build everything, then change the model: an error leaves it whole.
-    already = sum(isinstance(layer, XSepConv2D) for layer in everything(model))
-    found = [Found(each.names, each.layer, _why_kept(each)) for each in convolutions(model)]
-    replaced, reasons = plan(found, where, already)
-    if replaced:
-        _check_optimizers(model)
-    new = [_like(each.layer, each.corner, D_mul) for each in replaced]
-    for each, layer in zip(replaced, new, strict=True):
+    done = [Candidate([], each, "", True) for each in everything(model) if _is_ours(each)]
+    found = [each._replace(reason=_why_left(each), done=False) for each in candidates(model)]
+    # No layer is a root that must be replaced: a model of one other convolution is only left.
+    decided = plan([*done, *found], where)
+    chosen = decided.chosen
+    if chosen:
+        refuse_built_optimizer(model, messages.neighbours.replaced_too_late)
+    corners = corners_after(decided.already, len(chosen))
+    new = [_like(each.layer, corner, D_mul) for each, corner in zip(chosen, corners, strict=True)]
+    for each, layer in zip(chosen, new, strict=True):
         become(each.layer, layer)
-    if replaced:
+    if chosen:
         changed = holders(model) if inplace else everything(model)
         forget_traces(changed)
-        warn_if_not_trained(changed, [v for each in replaced for v in each.layer.variables])
-    report(replaced, reasons, already)
+        warn_if_not_trained(changed, [v for each in chosen for v in each.layer.variables])
+    decided.report("convert_depthwise", "replaced", messages.neighbours.NOTHING_REPLACED)
+    if chosen:
+        logger.warning(messages.neighbours.not_preserving(len(chosen)))
     return model
 
 
-def _why_kept(convolution: Convolution) -> str:
-    names, layer, reason = convolution
-    if isinstance(layer, DOConvBase):
+def _is_ours(layer: keras.layers.Layer) -> bool:
+    return isinstance(layer, XSepConv2D)
+
+
+def _why_left(candidate: Candidate) -> str:
+    names, layer, reason, converted, _ = candidate
+    if converted:
         return messages.neighbours.FOLD_FIRST
     if reason not in ("", messages.model.POINTWISE):
         return reason
@@ -91,15 +101,8 @@ def _why_kept(convolution: Convolution) -> str:
         return messages.neighbours.NOT_DEPTHWISE
     if not layer.built:
         raise ValueError(messages.model.uninitialized(names[0], type(layer).__name__))
-    spec = HOSTS[type(layer)].read_spec(layer)
+    spec = HOSTS[type(layer)].spec_of(layer)
     return why_kept(spec, padding=layer.padding, dilation=layer.dilation_rate)
-
-
-def _check_optimizers(model: keras.layers.Layer) -> None:
-    for layer in everything(model):
-        optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
-        if optimizer is not None and optimizer.built:
-            raise ValueError(messages.neighbours.replaced_too_late(layer.name))
 
 
 def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
@@ -127,7 +130,7 @@ def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
         dtype=conv.dtype_policy,
         name=conv.name,
     )
-    channels = HOSTS[type(conv)].read_spec(conv).in_channels
+    channels = HOSTS[type(conv)].spec_of(conv).in_channels
     shape: list[int | None] = [None] * 4
     shape[-1 if conv.data_format == "channels_last" else 1] = channels
     return built(layer, conv.path, tuple(shape))

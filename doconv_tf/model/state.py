@@ -7,10 +7,10 @@ from typing import Any
 import keras
 
 from doconv_core import LayerState, State, check_state
-from doconv_tf.layers.arrays import WithW, assign_W, canonical_W, to_numpy
-from doconv_tf.layers.condconv import CondConvBase
-from doconv_tf.layers.do_conv import DOConvBase
-from doconv_tf.layers.nesting import check_keras, named_layers
+from doconv_tf.layers.arrays import WithW, read_W, to_numpy, write_W
+from doconv_tf.layers.families import family_of
+from doconv_tf.layers.nesting import check_keras
+from doconv_tf.model.walk import layers
 
 
 def get_state(model: keras.layers.Layer) -> State:
@@ -46,7 +46,7 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
     check_state(get_state(model), state)
     for name, layer in _with_state(model).items():
         given = state[name]
-        assign_W(layer, given.W)
+        write_W(layer, given.W)
         if layer.D is not None:
             layer.D.assign(given.D)
         if given.bias is not None:
@@ -57,12 +57,7 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
 
 def _with_state(model: keras.layers.Layer) -> dict[str, WithW]:
     check_keras(model)
-    layers = named_layers(model).items()
-    return {
-        name: layer
-        for name, layer in layers
-        if isinstance(layer, (DOConvBase, CondConvBase)) and layer.built
-    }
+    return {name: layer for name, layer in layers(model) if layer.built}
 
 
 def _state(layer: WithW) -> LayerState:
@@ -72,10 +67,11 @@ def _state(layer: WithW) -> LayerState:
     bias = to_numpy(layer.bias) if has_bias else None
     R = _routing_matrix(layer)
     routing = None if R is None else to_numpy(R)
-    return LayerState(layer.spec, canonical_W(layer), D, bias, routing)
+    return LayerState(layer.spec, read_W(layer), D, bias, routing)
 
 
 def _routing_matrix(layer: WithW) -> Any:
     """Of a CondConv layer with a routing of its own, else None."""
-    routing = layer.routing if isinstance(layer, CondConvBase) else None
+    family = family_of(layer)
+    routing = None if family is None else family.own_routing(layer)
     return None if routing is None else routing.kernel

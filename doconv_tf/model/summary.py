@@ -9,12 +9,13 @@ from typing import Any
 import keras
 import numpy as np
 
-from doconv_core import CondConvSpec, DOConvSpec, Summary, SummaryRow, messages
+from doconv_core import DOConvSpec, Summary, SummaryRow, messages
+from doconv_core.model.planning import Candidate
 from doconv_core.model.rows import Sizes, layer_row
-from doconv_tf.layers.condconv import CondConvBase
-from doconv_tf.layers.hosts import HOSTS
+from doconv_tf.layers.arrays import itemsize
+from doconv_tf.layers.families import family_of
 from doconv_tf.layers.nesting import check_keras
-from doconv_tf.model.walk import Convolution, convolutions, is_over_parameterized
+from doconv_tf.model.walk import candidates
 
 
 def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
@@ -38,7 +39,7 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
         ['not converted', 'one kernel element has nothing to over-parameterize']
     """
     check_keras(model)
-    found = convolutions(model)
+    found = candidates(model)
     calls: dict[int, list[Sizes]] = {}
     if inputs is not None:
         with _noting_calls([each.layer for each in found], calls):
@@ -46,20 +47,14 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
     return Summary(_row(each, calls.get(id(each.layer), [])) for each in found)
 
 
-def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
-    (name, *_), layer, reason = convolution
-    kind, trained = type(layer).__name__, is_over_parameterized(layer)
-    if isinstance(layer, CondConvBase):
-        kind = "DO-CondConv" if trained else "CondConv"
-    reason = "" if trained else reason or messages.model.CONVERTIBLE
-    if not layer.built:
-        return SummaryRow(name, kind, int(np.prod(layer.kernel_size)), reason=reason)
-    spec: DOConvSpec | CondConvSpec
-    if isinstance(layer, CondConvBase):
-        spec = layer.spec
-    else:
-        cls = next(HOSTS[host] for host in type(layer).__mro__ if host in HOSTS)
-        spec = layer.spec if trained else cls.read_spec(layer)
+def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
+    (name, *_), layer, reason, converted, K = candidate
+    reason = "" if converted else reason or messages.model.CONVERTIBLE
+    family = family_of(layer)
+    assert family is not None
+    kind, spec = family.kind(layer), family.spec_of(layer)
+    if spec is None:
+        return SummaryRow(name, kind, K, reason=reason)
     pointwise = getattr(layer, "pointwise_kernel", None)
     return layer_row(
         name,
@@ -73,6 +68,7 @@ def _row(convolution: Convolution, calls: list[Sizes]) -> SummaryRow:
         then=None
         if pointwise is None
         else DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank),
+        itemsize=itemsize(layer.variable_dtype),
     )
 
 

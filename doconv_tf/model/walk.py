@@ -1,56 +1,55 @@
-"""Which layers can be over-parameterized, and the reason for each that cannot."""
+"""The layers of a model that convert, fold, summary and states are about."""
 
 from __future__ import annotations
 
-from dataclasses import replace
-from typing import NamedTuple
+from collections.abc import Iterator
+from math import prod
+from typing import Any
 
 import keras
 
-from doconv_core import CondConvSpec, DOConvSpec, messages
-from doconv_tf.layers.condconv import CondConvBase
-from doconv_tf.layers.hosts import HOSTS, why_plain
-from doconv_tf.layers.nesting import children, everything, paths
+from doconv_core import messages
+from doconv_core.model.planning import Candidate
+from doconv_tf.layers.families import family_of
+from doconv_tf.layers.nesting import children, everything, named_layers, paths
 
 
-class Convolution(NamedTuple):
-    """A convolution (or CondConv layer) of a model: its names, and why convert leaves it."""
-
-    names: list[str]
-    layer: keras.layers.Layer
-    reason: str
-
-
-def convolutions(root: keras.layers.Layer) -> list[Convolution]:
-    """Every convolution of a model once, over-parameterized or not, in the model's order."""
+def candidates(model: keras.layers.Layer) -> list[Candidate]:
+    """Every layer that convert considers, once, with all its names, in the model's order."""
     recomputed = {
         id(child)
-        for holder in everything(root)
+        for holder in everything(model)
         if isinstance(holder, keras.layers.SpectralNormalization)
         for child in children(holder)
     }
-    found: dict[int, Convolution] = {}
-    for name, layer in paths(root):
-        if not isinstance(layer, (*HOSTS, CondConvBase)):
-            continue
-        reason = messages.model.RECOMPUTED_WEIGHT if id(layer) in recomputed else why_plain(layer)
-        found.setdefault(id(layer), Convolution([], layer, reason)).names.append(name)
+    found: dict[int, Candidate] = {}
+    for name, layer in paths(model):
+        if id(layer) not in found:
+            family = family_of(layer)
+            if family is None:
+                continue
+            done = family.is_over_parameterized(layer)
+            reason = "" if done else family.why_plain(layer)
+            if id(layer) in recomputed:
+                reason = messages.model.RECOMPUTED_WEIGHT
+            found[id(layer)] = Candidate([], layer, reason, done, prod(layer.kernel_size))
+        found[id(layer)].names.append(name)
     return list(found.values())
 
 
-def is_over_parameterized(layer: keras.layers.Layer) -> bool:
-    """Whether fold has something to do, once the layer is built."""
-    return bool(getattr(layer, "is_over_parameterized", False))
+def layers(model: keras.layers.Layer) -> Iterator[tuple[str, Any]]:
+    """Every layer of ours, once, with the first of its names: what a neutral state holds."""
+    for name, layer in named_layers(model).items():
+        family = family_of(layer)
+        if family is not None and family.holds(layer):
+            yield name, layer
 
 
-def over_parameterized_spec(
-    layer: keras.layers.Layer, D_mul: int | None
-) -> DOConvSpec | CondConvSpec:
-    """The sizes that a plain layer has when over-parameterized.
-
-    Raises:
-        ValueError: D_mul is too small.
-    """
-    if isinstance(layer, CondConvBase):
-        return replace(layer.spec, D_mul="K" if D_mul is None else D_mul)
-    return HOSTS[type(layer)].read_spec(layer, D_mul)
+def over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
+    """Those that fold changes."""
+    found = [(name, layer, family_of(layer)) for name, layer in layers(model)]
+    return [
+        (name, layer)
+        for name, layer, family in found
+        if family is not None and family.is_over_parameterized(layer)
+    ]

@@ -46,7 +46,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
 }
 """What one adapter needs beside them."""
 
-LAYER_CLASSES = ("do_conv", "condconv", "xsepconv", "parametrized")
+LAYER_CLASSES = ("do_conv", "condconv", "xsepconv")
 """The files of ``layers`` that define classes; a file of ``model`` asks families.py instead."""
 
 NAMED_IN_MODEL = {

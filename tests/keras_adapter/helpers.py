@@ -7,7 +7,7 @@ from typing import Any
 import keras
 import numpy as np
 
-from doconv_tf.layers.do_conv import LAYERS, DOConvBase
+from doconv_tf.layers.do_conv import LAYERS, DOConvNd
 from doconv_tf.layers.hosts import HOSTS
 from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy
@@ -57,8 +57,8 @@ def randomize_D(model: Any, *, seed: int = 0) -> None:
         layer.D.assign(0.1 * rng.normal(size=layer.D.shape))
 
 
-def over_parameterized(model: Any) -> list[DOConvBase]:
-    return [layer for layer in everything(model) if isinstance(layer, DOConvBase)]
+def over_parameterized(model: Any) -> list[DOConvNd]:
+    return [layer for layer in everything(model) if isinstance(layer, DOConvNd)]
 
 
 def values(model: Any) -> list[np.ndarray]:

@@ -9,8 +9,9 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_core import CondConvSpec, condconv_cost, messages
+from doconv_core import CondConvSpec, messages
 from doconv_core.checkpoint import load, save
+from doconv_core.costs.condconv import condconv_cost
 from doconv_tf import (
     CondConv2D,
     DOConv2D,

@@ -188,7 +188,7 @@ def test_a_fresh_process_loads_a_folded_file_and_is_told_what_to_import_for_anot
     assert result.returncode == 0, result.stderr
     message, loaded = result.stdout.strip().rsplit("\n", 1)
     assert "make sure they are all imported" in message
-    assert "{'module': 'doconv_tf.layers', 'class_name': 'DO" in message
+    assert "{'module': 'doconv_tf.layers.do_conv', 'class_name': 'DO" in message
     assert "'registered_name': 'doconv_tf>DO" in message
     assert loaded == "DOConv2D"
 

@@ -6,6 +6,7 @@ import doctest
 import importlib
 import inspect
 import re
+from pathlib import Path
 from typing import Any
 
 import keras
@@ -285,8 +286,13 @@ def test_the_kernel_of_a_layer_that_is_not_built_is_an_attribute_error() -> None
         _ = doconv_tf.DOConv2D(6, 3).kernel
 
 
-@pytest.mark.parametrize("room", ["", ".checkpoint", ".conversion", ".layers", ".summary"])
-def test_the_docstring_examples_run(room: str) -> None:
-    result = doctest.testmod(importlib.import_module(f"doconv_tf{room}"))
-    assert result.attempted
+PACKAGE = Path(doconv_tf.__file__).parent
+FILES = sorted(path.relative_to(PACKAGE.parent) for path in PACKAGE.rglob("*.py"))
+
+
+@pytest.mark.parametrize("file", FILES, ids=str)
+def test_the_docstring_examples_are_true(file: Path) -> None:
+    module = importlib.import_module(".".join(file.with_suffix("").parts).removesuffix(".__init__"))
+    result = doctest.testmod(module)
+    assert bool(result.attempted) == (">>>" in (PACKAGE.parent / file).read_text())
     assert not result.failed

@@ -12,7 +12,7 @@ import doconv_tf
 from doconv_core import fold_kernel
 from doconv_core.kernel.layout import from_canonical
 from doconv_tf import convert, fold
-from doconv_tf.layers.arrays import canonical_W
+from doconv_tf.layers.arrays import read_W
 from doconv_tf.layers.do_conv import LAYERS
 from tests.keras_adapter.autodiff import WAYS, forward, to_numpy
 from tests.keras_adapter.helpers import BACKEND, LAYER_NAMES, arguments, image, randomize
@@ -48,7 +48,7 @@ def test_the_kernel_is_composed_in_float32_and_rounded_once(policy: str) -> None
     randomize(layer)
     D = to_numpy(layer.D)
     layer.D.assign(D / 100)  # small beside the identity, as in training
-    exact = fold_kernel(layer.spec, canonical_W(layer), D / 100, "float64")
+    exact = fold_kernel(layer.spec, read_W(layer), D / 100, "float64")
     exact = from_canonical(layer.spec, exact, layer.layout)
     kernel = to_numpy(keras.ops.cast(layer.kernel, "float32"))
     once = to_numpy(keras.ops.cast(keras.ops.cast(exact, layer.compute_dtype), "float32"))
@@ -73,7 +73,7 @@ def test_variables_of_another_type_stay_of_that_type(policy: str) -> None:
     randomize(layer)
     folded = fold(model).layers[1]
     assert {v.dtype for v in folded.variables} == {policy}
-    expected = fold_kernel(layer.spec, canonical_W(layer), to_numpy(layer.D).astype(float), policy)
+    expected = fold_kernel(layer.spec, read_W(layer), to_numpy(layer.D).astype(float), policy)
     kernel = to_numpy(folded.kernel).astype(np.float64)
     np.testing.assert_array_equal(kernel, from_canonical(layer.spec, expected, layer.layout))
 

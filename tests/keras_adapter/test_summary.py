@@ -27,6 +27,8 @@ def test_rows_of_a_converted_model_with_the_real_sizes() -> None:
         9,
         (stem.plain.parameters, stem.kernel.parameters, stem.folded.parameters),
         (stem.plain.macs, stem.kernel.macs, stem.folded.macs),
+        added=4 * 9 * 9,
+        added_bytes=4 * 4 * 9 * 9,
     )
     separable = layer_cost(DOConvSpec(6, 6, (3, 3), 6), (6, 6), batch_size=2)
     separable += layer_cost(DOConvSpec(6, 6, (1, 1)), (6, 6), batch_size=2, bias=True)
@@ -52,6 +54,27 @@ def test_rows_of_a_plain_model_and_without_an_input() -> None:
         assert row.S is None
         assert row.macs is None
         assert len(set(row.parameters)) == 1
+
+
+def test_totals_and_what_conversion_would_add() -> None:
+    plain = small_functional()
+    forecast, totals = summary(plain).totals, summary(convert(plain)).totals
+    D = sum(int(np.prod(v.shape)) for v in convert(plain).variables if v.name == "D")
+    assert (forecast.convolutions, forecast.converted, forecast.convertible) == (6, 0, 5)
+    assert (totals.convolutions, totals.converted, totals.convertible) == (6, 5, 0)
+    assert forecast.forecast == totals.added == D
+    assert forecast.forecast_bytes == totals.added_bytes == 4 * D
+    assert totals.parameters[1] - totals.parameters[0] == D
+    assert f"convert() would add {D:,} parameters" in str(summary(plain))
+    assert "5 of 6 converted" in str(summary(convert(plain)))
+
+
+@pytest.mark.parametrize("policy", ["float16", "bfloat16", "float64"])
+def test_bytes_are_those_of_the_type(policy: str) -> None:
+    layer = DOConv2D(6, 3, dtype=policy)
+    layer.build((None, 8, 8, 4))
+    (row,) = summary(layer)
+    assert row.added_bytes == 4 * 9 * 9 * {"float16": 2, "bfloat16": 2, "float64": 8}[policy]
 
 
 def test_an_example_is_as_good_as_its_shape_and_nothing_changes() -> None:

@@ -18,7 +18,7 @@ import pytest
 import doconv_tf
 from doconv_core import compose_kernel
 from doconv_core.kernel.layout import from_canonical, to_canonical
-from doconv_tf.layers.arrays import canonical_W
+from doconv_tf.layers.arrays import read_W
 from doconv_tf.layers.hosts import HOSTS
 from tests.keras_adapter.autodiff import WAYS, forward, pull_back, to_numpy
 from tests.keras_adapter.helpers import BACKEND, HOST_NAMES, arguments, image, randomize
@@ -39,7 +39,7 @@ def pair(name: str, x: np.ndarray, **more: Any) -> tuple[Any, Any]:
     layer.build(x.shape)
     plain.build(x.shape)
     randomize(layer, kind="integer")
-    kernel = compose_kernel(layer.spec, canonical_W(layer), to_numpy(layer.D))
+    kernel = compose_kernel(layer.spec, read_W(layer), to_numpy(layer.D))
     rest = [to_numpy(v) for v in layer.variables if v.name in ("pointwise_kernel", "bias")]
     plain.set_weights([from_canonical(layer.spec, kernel, layer.layout), *rest])
     return layer, plain
@@ -60,7 +60,7 @@ def test_gradients_are_bitwise_the_oracle_s(name: str, how: str) -> None:
     x = image(name)
     layer, _ = pair(name, x, D_mul=8)
     oracle, first = Oracle(layer.spec), np.moveaxis(x, -1, 1)
-    W, D = canonical_W(layer), to_numpy(layer.D)
+    W, D = read_W(layer), to_numpy(layer.D)
     above = np.random.default_rng(2).integers(-3, 4, oracle(first, W, D).shape)
     expected = oracle.gradients(first, W, D, above)
 
@@ -132,7 +132,7 @@ def test_the_adapter_names_no_backend() -> None:
     package = Path(doconv_tf.__file__).parent
     imported = {
         name.split(".")[0]
-        for file in package.glob("*.py")
+        for file in package.rglob("*.py")
         for node in ast.walk(ast.parse(file.read_text()))
         if isinstance(node, (ast.Import, ast.ImportFrom))
         for name in (

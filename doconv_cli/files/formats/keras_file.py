@@ -25,7 +25,9 @@ from doconv_core.checkpoint import read_bytes
 from doconv_core.files.atomic import replacing
 from doconv_core.kernel.layout import to_canonical
 from doconv_tf.layers.arrays import to_numpy
-from doconv_tf.layers.hosts import HOSTS, convolutions
+from doconv_tf.layers.families import family_of
+from doconv_tf.layers.hosts import class_for
+from doconv_tf.model.walk import candidates
 
 
 class KerasFile(CheckpointFile):
@@ -41,7 +43,7 @@ class KerasFile(CheckpointFile):
     def layers(self, hints: Hints) -> list[Layer]:
         state = doconv_tf.get_state(self.model)
         layers: list[Layer] = []
-        for names, layer, reason in convolutions(self.model):
+        for names, layer, reason, *_ in candidates(self.model):
             name, dtype = names[0], str(layer.variable_dtype)
             if name not in state:
                 spec = _spec(layer)
@@ -82,9 +84,9 @@ class KerasFile(CheckpointFile):
         self._save(converted, out)
 
     def kernel(self, weight: str) -> Array:
-        layer = next(found.layer for found in convolutions(self.model) if weight in found.names)
-        host, spec = HOSTS[type(layer)], _spec(layer)
-        kernel = to_canonical(spec, to_numpy(host.W_of(layer)), host.layout)
+        layer = next(found.layer for found in candidates(self.model) if weight in found.names)
+        ours, spec = class_for(layer), _spec(layer)
+        kernel = to_canonical(spec, to_numpy(ours.W_of(layer)), ours.layout)
         return pytorch_layout(spec, kernel.astype(np.float64))
 
     def _save(self, model: Any, out: Path) -> None:
@@ -149,6 +151,8 @@ def _refuse(path: Path, fault: Exception) -> ValueError:
 
 def _spec(layer: Any) -> DOConvSpec:
     """The sizes of a plain layer, of a host's subclass too."""
-    host = next(HOSTS[cls] for cls in type(layer).__mro__ if cls in HOSTS)
-    spec: DOConvSpec = host.read_spec(layer)
+    family = family_of(layer)
+    assert family is not None
+    spec = family.spec_of(layer)
+    assert isinstance(spec, DOConvSpec)
     return spec

@@ -15,7 +15,7 @@ import numpy as np
 import doconv_tf
 from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.kernel.layout import from_canonical, to_canonical
-from doconv_tf.layers.do_conv import DOConvBase
+from doconv_tf.layers.do_conv import DOConvNd
 from doconv_tf.layers.hosts import HOSTS
 from tests.keras_adapter import autodiff
 from tests.star.backends.backend import Backend
@@ -91,7 +91,7 @@ class KerasBackend(Backend):
 
     def kernel(self, layer: Any) -> np.ndarray:
         spec: DOConvSpec = layer.case.spec
-        layout = (layer if isinstance(layer, DOConvBase) else HOSTS[type(layer)]).layout
+        layout = (layer if isinstance(layer, DOConvNd) else HOSTS[type(layer)]).layout
         return to_canonical(spec, autodiff.to_numpy(layer.kernel), layout)
 
     def fold(self, layer: Any) -> Any:
