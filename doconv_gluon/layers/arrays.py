@@ -9,6 +9,7 @@ from numpy.typing import NDArray
 
 from doconv_core import CondConvSpec, DOConvSpec, messages
 from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_gluon import messages as gluon_messages
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form
 
@@ -105,11 +106,36 @@ def write_W(conv: Any, spec: Spec, W: NDArray[Any]) -> None:
         write(conv.W_extra, _to_host(conv, spec, extra))
 
 
+def why_not_writable(parameter: Any) -> str:
+    """Why :func:`write` could not write to a parameter; "" where it can."""
+    if parameter._data is None:
+        return messages.model.NO_VALUES_YET
+    trainer = parameter._trainer
+    if trainer is None or parameter in trainer._params_to_init:
+        return ""
+    # Its servers have the values, and MXNet has no way to set them there.
+    of_servers = trainer._update_on_kvstore and "dist" in trainer._kvstore.type
+    return gluon_messages.ON_SERVERS if of_servers else ""
+
+
+def check_writable(name: str, *parameters: Any) -> None:
+    """Raise ValueError if a parameter of a layer cannot be written to; None is no parameter."""
+    for parameter in parameters:
+        if parameter is not None and (reason := why_not_writable(parameter)):
+            raise ValueError(gluon_messages.cannot_write(name, reason))
+
+
 def write(parameter: Any, array: NDArray[Any]) -> None:
-    """Set a parameter on every device, in its own type."""
+    """Set a parameter on every device, in its own type; see :func:`why_not_writable`."""
     for data in parameter.list_data():
         data[:] = 0  # the plain layout again, see below
     parameter.set_data(array)
+
+
+def clear_gradient(parameter: Any) -> None:
+    """Set its gradient to zero on every device."""
+    for gradient in parameter._grad or ():  # Parameter.zero_grad fails after mx.npx.set_np()
+        gradient[:] = 0
 
 
 def to_plain_layout(parameter: Any) -> None:

@@ -13,7 +13,7 @@ from doconv_core import messages
 from doconv_core.model.folding import fold_layers
 from doconv_core.model.planning import Where, plan
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import to_plain_layout
+from doconv_gluon.layers.arrays import to_plain_layout, why_not_writable
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.folding import folded_kernel, restore_
@@ -111,8 +111,8 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Raises:
         TypeError: ``model`` is not a Block.
         ValueError: an array is not finite or has no values yet, a kernel does not fit its type,
-            a layer is of a subclass, or its weight is also that of a plain layer. The model is
-            then as it was.
+            a layer is of a subclass, its weight is also that of a plain layer, or (in place) a
+            Trainer keeps it on the servers of a distributed kvstore. The model is then as it was.
 
     Numerics: the kernel is composed in float64 and rounded once to the weight's type.
 
@@ -130,9 +130,11 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     layers = over_parameterized(model)
     torn = with_shared_weight(model, layers.values())
     for name, layer in layers.items():
-        reason = _family(layer).why_not_foldable(layer) or (
-            gluon_messages.SHARED_WEIGHT if id(layer) in torn else ""
-        )
+        reason = _family(layer).why_not_foldable(layer)
+        if not reason and id(layer) in torn:
+            reason = gluon_messages.SHARED_WEIGHT
+        if not reason and inplace:
+            reason = why_not_writable(layer.weight)
         if reason:
             raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
     if not inplace:
