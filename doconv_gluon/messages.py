@@ -5,6 +5,7 @@ from __future__ import annotations
 from doconv_core.messages.layer import error, named
 
 IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
+DEFORMABLE = "it samples its input where another convolution tells it to, by a forward of its own"
 SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
 ON_SERVERS = (
     "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be set"

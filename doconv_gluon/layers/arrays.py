@@ -12,6 +12,7 @@ from doconv_core.kernel.layout import from_canonical, to_canonical
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form
+from doconv_gluon.tensors.initialization import declarations
 
 Spec = DOConvSpec | CondConvSpec
 
@@ -75,6 +76,25 @@ def converted_experts_spec(layer: Any, D_mul: int | str) -> CondConvSpec:
         return experts_spec_of(layer, D_mul)
     form, E = form_of(layer, 0), layer.num_experts
     return CondConvSpec(form.groups, form.channels, form.kernel_size, form.groups, E, D_mul)
+
+
+def own_symbols(layer: Any) -> list[Any]:
+    """weight, bias, D and W_extra (or None) as symbols with the shapes that are known by now.
+
+    A Parameter keeps its symbol, and with it the shape that it had when that was made: unknown, if
+    its layer waited for the first input. MXNet 1.9.1 then infers it anew for every graph, for which
+    the product in a composition is in the way. Likewise D's shape follows from the weight's, which
+    may come from a checkpoint.
+    """
+    if has_sizes(layer):
+        experts = getattr(layer, "num_experts", None)
+        for name, declared in declarations(layer.form, layer.weight, experts).items():
+            layer._reg_params[name].shape = declared["shape"]
+    for parameter in layer._reg_params.values():
+        if parameter._var is not None and parameter._var.attr("__shape__") != str(parameter.shape):
+            parameter._var = None
+    own = map(layer._reg_params.get, ("weight", "bias", "D", "W_extra"))
+    return [None if parameter is None else parameter.var() for parameter in own]
 
 
 def has_values(conv: Any) -> bool:
