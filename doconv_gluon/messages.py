@@ -2,10 +2,14 @@
 
 from __future__ import annotations
 
-from doconv_core.messages.layer import error
+from doconv_core.messages.layer import error, named
 
 IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
+DEFORMABLE = "it samples its input where another convolution tells it to, by a forward of its own"
 SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
+ON_SERVERS = (
+    "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be set"
+)
 CHANNELS_LAST = "its layout has the channels last"
 
 
@@ -15,6 +19,10 @@ def numpy_too_new(version: str) -> str:
         {"numpy": version},
         "pip install 'numpy<2'",
     )
+
+
+def cannot_write(layer: str, reason: str) -> str:
+    return f"cannot write the arrays of {named(layer)}: {reason}."
 
 
 def feature_needs_in_channels() -> str:

@@ -9,8 +9,10 @@ from numpy.typing import NDArray
 
 from doconv_core import CondConvSpec, DOConvSpec, messages
 from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_gluon import messages as gluon_messages
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form
+from doconv_gluon.tensors.initialization import declarations
 
 Spec = DOConvSpec | CondConvSpec
 
@@ -76,6 +78,25 @@ def converted_experts_spec(layer: Any, D_mul: int | str) -> CondConvSpec:
     return CondConvSpec(form.groups, form.channels, form.kernel_size, form.groups, E, D_mul)
 
 
+def own_symbols(layer: Any) -> list[Any]:
+    """weight, bias, D and W_extra (or None) as symbols with the shapes that are known by now.
+
+    A Parameter keeps its symbol, and with it the shape that it had when that was made: unknown, if
+    its layer waited for the first input. MXNet 1.9.1 then infers it anew for every graph, for which
+    the product in a composition is in the way. Likewise D's shape follows from the weight's, which
+    may come from a checkpoint.
+    """
+    if has_sizes(layer):
+        experts = getattr(layer, "num_experts", None)
+        for name, declared in declarations(layer.form, layer.weight, experts).items():
+            layer._reg_params[name].shape = declared["shape"]
+    for parameter in layer._reg_params.values():
+        if parameter._var is not None and parameter._var.attr("__shape__") != str(parameter.shape):
+            parameter._var = None
+    own = map(layer._reg_params.get, ("weight", "bias", "D", "W_extra"))
+    return [None if parameter is None else parameter.var() for parameter in own]
+
+
 def has_values(conv: Any) -> bool:
     """Whether its parameters are initialized, not only declared."""
     return all(parameter._data is not None for parameter in conv._reg_params.values())
@@ -105,11 +126,36 @@ def write_W(conv: Any, spec: Spec, W: NDArray[Any]) -> None:
         write(conv.W_extra, _to_host(conv, spec, extra))
 
 
+def why_not_writable(parameter: Any) -> str:
+    """Why :func:`write` could not write to a parameter; "" where it can."""
+    if parameter._data is None:
+        return messages.model.NO_VALUES_YET
+    trainer = parameter._trainer
+    if trainer is None or parameter in trainer._params_to_init:
+        return ""
+    # Its servers have the values, and MXNet has no way to set them there.
+    of_servers = trainer._update_on_kvstore and "dist" in trainer._kvstore.type
+    return gluon_messages.ON_SERVERS if of_servers else ""
+
+
+def check_writable(name: str, *parameters: Any) -> None:
+    """Raise ValueError if a parameter of a layer cannot be written to; None is no parameter."""
+    for parameter in parameters:
+        if parameter is not None and (reason := why_not_writable(parameter)):
+            raise ValueError(gluon_messages.cannot_write(name, reason))
+
+
 def write(parameter: Any, array: NDArray[Any]) -> None:
-    """Set a parameter on every device, in its own type."""
+    """Set a parameter on every device, in its own type; see :func:`why_not_writable`."""
     for data in parameter.list_data():
         data[:] = 0  # the plain layout again, see below
     parameter.set_data(array)
+
+
+def clear_gradient(parameter: Any) -> None:
+    """Set its gradient to zero on every device."""
+    for gradient in parameter._grad or ():  # Parameter.zero_grad fails after mx.npx.set_np()
+        gradient[:] = 0
 
 
 def to_plain_layout(parameter: Any) -> None:

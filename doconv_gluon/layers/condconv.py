@@ -16,7 +16,7 @@ from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation
-from doconv_gluon.layers.arrays import experts_spec_of, form_of
+from doconv_gluon.layers.arrays import experts_spec_of, form_of, own_symbols
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import given_sizes
 from doconv_gluon.layers.routing import Routing
@@ -170,6 +170,8 @@ class CondConvNd(mx.gluon.HybridBlock):
             if alpha is not None:
                 raise ValueError(messages.neighbours.alpha_not_taken())
             alpha = self.routing(x)
+        if F is mx.sym and D is not None:
+            weight, bias, D, W_extra = own_symbols(self)
         x, alpha, weight, bias, D, W_extra = map(as_classic, (x, alpha, weight, bias, D, W_extra))
         if F is mx.nd and alpha.shape != (expected := (x.shape[0], self.num_experts)):
             raise ValueError(messages.layer.bad_shape("alpha", alpha.shape, expected))

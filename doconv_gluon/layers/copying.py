@@ -20,12 +20,18 @@ def copied(model: Any) -> Any:
     ``copy.deepcopy`` raises.
     """
     memo: dict[int, Any] = {}
+    inside: set[int] = set()
+    model.apply(lambda block: inside.update((id(block._scope), id(block.params))))
 
     def prepare(block: Any) -> None:
-        shared = block.params._shared or {}
-        for parameter in (*block.params.values(), *shared.values()):
+        for parameter in block.params.values():
             if id(parameter) not in memo:
                 memo[id(parameter)] = _copy_parameter(parameter)
+        # What a block was made within: a scope leads to the parent and all that it holds, and
+        # shared parameters to another model. What the block uses of those is among its own.
+        for outer in (block._scope._old_scope, block.params._shared):
+            if id(outer) not in inside:
+                memo[id(outer)] = None
         if getattr(block, "_cached_op", None) is not None:
             memo[id(block._cached_op)] = None  # built again by the copy's first call
 

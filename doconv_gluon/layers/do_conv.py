@@ -14,7 +14,13 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import converted_spec, form_of, spec_of, to_plain_layout
+from doconv_gluon.layers.arrays import (
+    converted_spec,
+    form_of,
+    own_symbols,
+    spec_of,
+    to_plain_layout,
+)
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import HOSTS, given_sizes, why_plain
@@ -104,6 +110,8 @@ class DOConvNd(mx.gluon.HybridBlock):
         """The host's forward with the composed kernel for its weight."""
         if D is None:
             return super().hybrid_forward(F, x, weight, bias)
+        if F is mx.sym:
+            weight, bias, D, W_extra = own_symbols(self)
         x, weight, bias, D, W_extra = map(as_classic, (x, weight, bias, D, W_extra))
         if self.composition == "feature":
             y = self._feature_forward(F, x, weight, bias, D, W_extra)

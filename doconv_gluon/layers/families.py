@@ -1,4 +1,4 @@
-"""The two kinds of layers that have a D: Gluon's convolutions, and CondConv's experts.
+"""What can have a D: Gluon's convolutions, those of a SymbolBlock, and CondConv's experts.
 
 What is written for a whole model asks these, and knows no class of layers. See
 :class:`doconv_core.model.family.Family`.
@@ -8,6 +8,7 @@ from __future__ import annotations
 
 from typing import Any
 
+from doconv_core import messages
 from doconv_core.model.family import Spec
 from doconv_gluon.layers import folding
 from doconv_gluon.layers.arrays import (
@@ -15,10 +16,12 @@ from doconv_gluon.layers.arrays import (
     converted_spec,
     form_of,
     has_sizes,
+    has_values,
     spec_of,
 )
 from doconv_gluon.layers.condconv import CondConvNd
 from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.layers.graphs import GraphConvolution
 from doconv_gluon.layers.hosts import HOSTS, is_convolution, why_plain
 from doconv_gluon.layers.routing import Routing
 from doconv_gluon.tensors.initialization import new_parameters
@@ -110,7 +113,29 @@ class CondConvFamily(DOConvFamily):
         layer.over_parameterize_(D_mul, parameters)
 
 
-FAMILIES = (CondConvFamily(), DOConvFamily())
+class GraphFamily(DOConvFamily):
+    """Convolutions in the graph of a SymbolBlock."""
+
+    def considers(self, layer: Any) -> bool:
+        return isinstance(layer, GraphConvolution)
+
+    def holds(self, layer: Any) -> bool:
+        return bool(layer.is_over_parameterized)
+
+    def why_plain(self, layer: Any) -> str:
+        return str(layer.why_plain())
+
+    def why_not_foldable(self, layer: Any) -> str:
+        return "" if has_values(layer) else messages.model.NO_VALUES_YET
+
+    def kind(self, layer: Any) -> str:
+        return "DOConvolution" if layer.is_over_parameterized else "Convolution"
+
+    def over_parameterize_(self, layer: Any, D_mul: int, parameters: dict[str, Any]) -> None:
+        layer.over_parameterize_(D_mul, parameters)
+
+
+FAMILIES = (CondConvFamily(), GraphFamily(), DOConvFamily())
 
 
 def family_of(block: Any) -> DOConvFamily | None:

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from doconv_core import fold_kernel, messages
-from doconv_gluon.layers.arrays import has_values, read_D, read_W, write_W
+from doconv_gluon.layers.arrays import clear_gradient, has_values, read_D, read_W, write_W
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 
 
@@ -28,7 +28,7 @@ def folded_kernel(layer: Any, name: str = "") -> Any:
 def restore_(layer: Any, kernel: Any) -> None:
     """Make a layer plain, with this kernel."""
     write_W(layer, layer.spec, kernel)
-    layer.weight.zero_grad()
+    clear_gradient(layer.weight)
     layer.restore_()
 
 

@@ -49,8 +49,12 @@ def given_sizes(
 ) -> tuple[int, Any, tuple[Any, ...], int]:
     """I, O, the kernel size and g that a layer is given; I is 0 where it waits for the input.
 
-    For checks before the host's constructor: it lets groups=0 through, and MXNet then ends the
-    process.
+    For checks before the host's constructor: it lets zeros through, of which MXNet complains at the
+    first call; groups=0 ends the process.
+
+    Raises:
+        ValueError: groups, strides or dilation is not positive.
+        TypeError: one of them is not an integer.
     """
     signature = inspect.signature(host)
     given = signature.bind(*args, **kwargs)
@@ -59,4 +63,7 @@ def given_sizes(
     kernel_size = arguments["kernel_size"]
     kernel_size = tuple(kernel_size) if np.iterable(kernel_size) else (kernel_size,) * ndim
     groups = positive_integer("groups", arguments["groups"])
+    for name in ("strides", "dilation"):
+        for each in np.ravel(arguments[name]).tolist():
+            positive_integer(name, each)
     return arguments["in_channels"], arguments["channels"], kernel_size, groups

@@ -7,18 +7,21 @@ Trainer goes on with them.
 
 from __future__ import annotations
 
+import math
+from collections.abc import Iterable
 from typing import Any, TypeVar
 
 from doconv_core import messages
-from doconv_core.model.folding import fold_layers
-from doconv_core.model.planning import Where, plan
+from doconv_core.model.folding import fold_layers, warn_if_D_is_left
+from doconv_core.model.planning import Where, plan, warn_if_large
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import to_plain_layout
+from doconv_gluon.layers.arrays import to_plain_layout, why_not_writable
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.folding import folded_kernel, restore_
 from doconv_gluon.model.training import New, add_parameters, retire, warn_if_not_trained
 from doconv_gluon.model.walk import (
+    D_in_graphs,
     blocks_once,
     candidates,
     over_parameterized,
@@ -42,10 +45,10 @@ def convert(
 
     Every ``nn.Conv{1,2,3}D`` and ``nn.Conv{1,2,3}DTranspose`` with more than one kernel element
     becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, names, flags and hooks;
-    the experts of a plain CondConv layer get their D's. Each new parameter is called like the
-    weight, with D in its place. What cannot be converted is
-    left as it was; :func:`summary` gives the reasons. Converting twice changes nothing. The model
-    may be initialized or not.
+    the experts of a plain CondConv layer get their D's; in the graph of a SymbolBlock, the
+    composition takes the place of a convolution's weight. Each new parameter is called like the
+    weight, with D in its place. What cannot be converted is left as it was; :func:`summary` gives
+    the reasons. Converting twice changes nothing. The model may be initialized or not.
 
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.
@@ -90,6 +93,8 @@ def convert(
         add_parameters(trainer, converted)
     warn_if_not_trained(converted)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    decided.warn_if_mostly_left()
+    warn_if_large(*_weight_of_D(model, chosen))
     return model
 
 
@@ -111,8 +116,8 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Raises:
         TypeError: ``model`` is not a Block.
         ValueError: an array is not finite or has no values yet, a kernel does not fit its type,
-            a layer is of a subclass, or its weight is also that of a plain layer. The model is
-            then as it was.
+            a layer is of a subclass, its weight is also that of a plain layer, or (in place) a
+            Trainer keeps it on the servers of a distributed kvstore. The model is then as it was.
 
     Numerics: the kernel is composed in float64 and rounded once to the weight's type.
 
@@ -130,16 +135,20 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     layers = over_parameterized(model)
     torn = with_shared_weight(model, layers.values())
     for name, layer in layers.items():
-        reason = _family(layer).why_not_foldable(layer) or (
-            gluon_messages.SHARED_WEIGHT if id(layer) in torn else ""
-        )
+        reason = _family(layer).why_not_foldable(layer)
+        if not reason and id(layer) in torn:
+            reason = gluon_messages.SHARED_WEIGHT
+        if not reason and inplace:
+            reason = why_not_writable(layer.weight)
         if reason:
             raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
     if not inplace:
         model = copied(model)
     # Layers that share their arrays share a kernel: all are computed before one is written.
-    fold_layers(over_parameterized(model).items(), lambda each: folded_kernel(*each[::-1]), _fold)
+    found = over_parameterized(model)
+    fold_layers(found.items(), lambda each: folded_kernel(*each[::-1]), _fold)
     clear_cached_graphs(model)
+    warn_if_D_is_left(len(found), D_in_graphs(model), "a SymbolBlock")
     return model
 
 
@@ -154,21 +163,42 @@ def _columns(layer: Any, D_mul: int | str | None) -> int:
 
 
 def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
-    blocks = blocks_once(model)
+    layers = {each.names[0]: each.layer for each in candidates(model)}
     made: dict[int, dict[str, Any]] = {}
     for name, columns in chosen.items():  # nothing of the model changes in this loop
-        layer = blocks[name]
+        layer = layers[name]
         if id(layer.weight) not in made:  # layers that share a weight share its D
             made[id(layer.weight)] = _family(layer).new_parameters(layer, columns)
     converted = []
     for name, columns in chosen.items():
-        layer = blocks[name]
+        layer = layers[name]
         parameters = made[id(layer.weight)]
         to_plain_layout(layer.weight)
         _family(layer).over_parameterize_(layer, columns, parameters)
         converted.append((layer.weight, list(parameters.values())))
     clear_cached_graphs(model)
     return converted
+
+
+def _weight_of_D(model: Any, chosen: Iterable[str]) -> tuple[int, int, str]:
+    """Numbers in new D's and in the rest of the model, as far as known; where the most are."""
+    layers = {each.names[0]: each.layer for each in candidates(model)}
+    sizes = {
+        id(parameter): _size(parameter)
+        for block in blocks_once(model).values()
+        for parameter in block._reg_params.values()
+    }
+    new = {name: [getattr(layers[name], each) for each in ("D", "W_extra")] for name in chosen}
+    added = sum(
+        {id(each): sizes.get(id(each), 0) for pair in new.values() for each in pair}.values()
+    )
+    largest = max(new, key=lambda name: sizes.get(id(new[name][0]), 0), default="")
+    return added, sum(sizes.values()) - added, largest
+
+
+def _size(parameter: Any) -> int:
+    shape = parameter.shape
+    return math.prod(shape) if mx.gluon.utils.shape_is_known(shape) else 0
 
 
 def _family(layer: Any) -> Any:

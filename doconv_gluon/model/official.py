@@ -9,7 +9,7 @@ import numpy as np
 
 from doconv_core import messages
 from doconv_core.files.placement import Place, place
-from doconv_gluon.layers.arrays import spec_of, write, write_W
+from doconv_gluon.layers.arrays import check_writable, spec_of, write, write_W
 from doconv_gluon.layers.hosts import HOSTS, is_convolution
 from doconv_gluon.model.walk import named_blocks, over_parameterized
 
@@ -36,7 +36,8 @@ def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "g
 
     Raises:
         ValueError: a layer or parameter is missing on either side, does not fit, or is not
-            expressible, or the model has no values yet. The model is then as it was.
+            expressible, the model has no values yet, or a Trainer keeps them on the servers of a
+            distributed kvstore. The model is then as it was.
 
     Numerics: a plain layer's kernel is composed in float64 and rounded once to its type.
 
@@ -80,6 +81,8 @@ def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "g
             raise ValueError(
                 messages.layer.bad_shape(key, arrays[key].shape, parameters[key].shape)
             )
+    for key, parameter in parameters.items():
+        check_writable(key.rpartition(".")[0], parameter)
     for key in others:
         write(parameters[key], arrays[key])
     for name, own in state.items():

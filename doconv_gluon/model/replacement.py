@@ -15,7 +15,7 @@ from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.hosts import is_convolution
 from doconv_gluon.layers.xsepconv import XSepConv2D
-from doconv_gluon.model.walk import Node, blocks_once, candidates, named_blocks
+from doconv_gluon.model.walk import blocks_once, candidates, named_blocks
 from doconv_gluon.mxnet import mx
 
 logger = logging.getLogger("doconv")
@@ -94,8 +94,9 @@ def _candidates(model: Any) -> list[Candidate]:
 
     found = []
     for each in candidates(model):
-        if isinstance(each.layer, Node):
-            found.append(each)
+        if not isinstance(each.layer, mx.gluon.Block):
+            reason = each.reason or gluon_messages.IN_SYMBOL_BLOCK
+            found.append(Candidate(each.names, each.layer, reason))
         elif is_convolution(each.layer):
             reason = messages.neighbours.FOLD_FIRST if each.done else _why_left(each.layer)
             if not reason and tied(each.layer):

@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 from doconv_core import LayerState, State, check_state, messages
-from doconv_gluon.layers.arrays import has_values, read_D, read_W, write, write_W
+from doconv_gluon.layers.arrays import check_writable, has_values, read_D, read_W, write, write_W
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.model.walk import layers
 
@@ -48,10 +48,14 @@ def set_state(model: Any, state: State) -> None:
         state: as from ``get_state``, in any framework.
 
     Raises:
-        ValueError: a layer is missing, unexpected or of another size, or the model has no
-            values yet. Nothing is written then.
+        ValueError: a layer is missing, unexpected or of another size, the model has no values
+            yet, or a Trainer keeps them on the servers of a distributed kvstore. Nothing is
+            written then.
     """
     check_state(get_state(model), state)
+    for name, layer in layers(model).items():
+        routing = _own_routing(layer)
+        check_writable(name, *layer._reg_params.values(), routing and routing.weight)
     for name, layer in layers(model).items():
         given = state[name]
         write_W(layer, layer.spec, given.W)

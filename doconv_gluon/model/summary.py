@@ -11,15 +11,15 @@ from doconv_core import Summary, SummaryRow, messages
 from doconv_core.model.planning import Candidate
 from doconv_core.model.rows import Sizes, layer_row
 from doconv_gluon.layers.families import family_of
-from doconv_gluon.model.walk import Node, blocks_once, candidates
+from doconv_gluon.model.walk import blocks_once, candidates
 from doconv_gluon.mxnet import mx
 
 
 def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
     """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
 
-    Convolutions inside a SymbolBlock have a row too, with its name and the operator's. A CondConv
-    layer's plain form is plain CondConv; its MACs are those of mixing kernels.
+    Convolutions inside a SymbolBlock have a row too, with its name and the node's, but no MACs. A
+    CondConv layer's plain form is plain CondConv; its MACs are those of mixing kernels.
 
     Args:
         model: any Block, converted or not. It is not changed, except that a model which waits for
@@ -45,13 +45,12 @@ def summary(model: Any, inputs: Any | Sequence[Any] | None = None) -> Summary:
 
 def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
     (name, *_), layer, reason, converted, K = candidate
-    if isinstance(layer, Node):
-        return SummaryRow(name, layer.operator, K, reason=reason)
-    reason = "" if converted else reason or messages.model.CONVERTIBLE
     family = family_of(layer)
-    assert family is not None
+    if family is None:
+        return SummaryRow(name, layer.kind, K, reason=reason)
+    reason = "" if converted else reason or messages.model.CONVERTIBLE
     if (spec := family.spec_of(layer)) is None:
-        return SummaryRow(name, family.kind(layer), reason=reason)
+        return SummaryRow(name, family.kind(layer), K, reason=reason)
     return layer_row(
         name,
         family.kind(layer),

@@ -2,22 +2,20 @@
 
 from __future__ import annotations
 
-import json
 import math
 from collections.abc import Iterable, Iterator
-from typing import Any, NamedTuple
+from typing import Any
 
 from doconv_core.model.planning import Candidate
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.families import family_of
+from doconv_gluon.layers.graphs import Node, convolutions_of
 from doconv_gluon.mxnet import mx
 
-
-class Node(NamedTuple):
-    """A convolution of a SymbolBlock, whose graph is fixed."""
-
-    operator: str
-    K: int
+_DEFORMABLE = (
+    mx.gluon.contrib.cnn.DeformableConvolution,
+    mx.gluon.contrib.cnn.ModulatedDeformableConvolution,
+)
 
 
 def named_blocks(model: Any, name: str = "") -> Iterator[tuple[str, Any]]:
@@ -36,30 +34,26 @@ def blocks_once(model: Any) -> dict[str, Any]:
 
 
 def candidates(model: Any) -> list[Candidate]:
-    """Every layer that convert considers, once, with all its names; and every :class:`Node`."""
+    """Every layer that convert considers, once, with all its names.
+
+    Also every convolution that no layer can stand for, a :class:`Node`.
+    """
     found: dict[Any, Candidate] = {}
     for path, block in named_blocks(model):
-        for name, node in _nodes(block, path):
-            new = Candidate([], node, gluon_messages.IN_SYMBOL_BLOCK, K=node.K)
-            found.setdefault((block, name), new).names.append(name)
-        family = family_of(block)
-        if family is None:
-            continue
-        if block not in found:
-            done = family.is_over_parameterized(block)
-            reason = "" if done else family.why_plain(block)
-            K = math.prod(block._kwargs["kernel"])
-            found[block] = Candidate([], block, reason, done, K)
-        found[block].names.append(path)
+        for name, layer, reason in _of_block(block):
+            key = (block, name) if isinstance(layer, Node) else id(layer)
+            if key not in found:
+                found[key] = _candidate(layer, reason)
+            found[key].names.append(".".join(filter(None, (path, name))))
     return list(found.values())
 
 
 def layers(model: Any) -> dict[str, Any]:
     """Every layer of ours, over-parameterized or not: what a neutral state holds."""
     return {
-        name: block
-        for name, block in blocks_once(model).items()
-        if (family := family_of(block)) and family.holds(block)
+        names[0]: layer
+        for names, layer, *_ in candidates(model)
+        if (family := family_of(layer)) and family.holds(layer)
     }
 
 
@@ -77,23 +71,42 @@ def with_shared_weight(model: Any, chosen: Iterable[Any]) -> set[int]:
 
     Two blocks share a parameter by its name, so after fold it can have one value only.
     """
+    chosen = list(chosen)
     together = {id(layer) for layer in chosen}
-    elsewhere: set[int] = set()
-
-    def note(block: Any) -> None:
-        if id(block) not in together:
-            elsewhere.update(id(parameter) for parameter in block._reg_params.values())
-
-    model.apply(note)
+    in_graphs = {(id(layer.block), id(layer.weight)) for layer in chosen if hasattr(layer, "block")}
+    elsewhere = {
+        id(parameter)
+        for block in blocks_once(model).values()
+        for parameter in block._reg_params.values()
+        if id(block) not in together and (id(block), id(parameter)) not in in_graphs
+    }
     return {id(layer) for layer in chosen if id(layer.weight) in elsewhere}
 
 
-def _nodes(block: Any, path: str) -> Iterator[tuple[str, Node]]:
-    if not isinstance(block, mx.gluon.SymbolBlock):
-        return
-    _, graph = block._cached_graph
-    for node in json.loads(graph.tojson())["nodes"]:
-        if node["op"] in ("Convolution", "Deconvolution"):
-            kernel = json.loads(node["attrs"]["kernel"].replace("(", "[").replace(")", "]"))
-            name = f"{path}.{node['name']}" if path else node["name"]
-            yield name, Node(node["op"], math.prod(kernel))
+def D_in_graphs(model: Any) -> list[str]:
+    """The names of D's in SymbolBlocks, as of a network exported before it was folded."""
+    return [
+        f"{path}.{name}" if path else name
+        for path, block in blocks_once(model).items()
+        if isinstance(block, mx.gluon.SymbolBlock)
+        for name in block._reg_params
+        if name.endswith("D") and f"{name[:-1]}weight" in block._reg_params
+    ]
+
+
+def _of_block(block: Any) -> Iterator[tuple[str, Any, str]]:
+    """The convolutions that a block is or has besides its children: name in it, layer, reason."""
+    if family_of(block):
+        yield "", block, ""
+    yield from convolutions_of(block)
+    if isinstance(block, _DEFORMABLE):
+        K = math.prod(block._kwargs_deformable_conv["kernel"])
+        yield "", Node(type(block).__name__, K), gluon_messages.DEFORMABLE
+
+
+def _candidate(layer: Any, reason: str) -> Candidate:
+    family = family_of(layer)
+    if family is None:
+        return Candidate([], layer, reason, K=layer.K)
+    K, done = math.prod(layer._kwargs["kernel"]), family.is_over_parameterized(layer)
+    return Candidate([], layer, "" if done else family.why_plain(layer), done, K)

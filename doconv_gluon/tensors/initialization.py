@@ -9,6 +9,7 @@ import numpy as np
 
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form
+from doconv_gluon.tensors.kinds import as_host
 
 
 @mx.init.register
@@ -44,7 +45,7 @@ class ExtraColumns(mx.init.Initializer):
         if self.free:
             axis = self.columns_axis
             before, after = array.shape[:axis], array.shape[axis + 1 :]
-            kernel = mx.nd.zeros((*before, *self.kernel_size, *after))
+            kernel = as_host(mx.nd.zeros((*before, *self.kernel_size, *after)))
             mx.init.create(self.init or name.global_init)._init_weight(name, kernel)
             drawn = np.moveaxis(kernel.asnumpy().reshape(*before, -1, *after), axis, 0)
             np.moveaxis(values, axis, 0)[-self.free :] = drawn[: self.free]

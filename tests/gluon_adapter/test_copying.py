@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_gluon import convert
+from doconv_gluon import DOConv2D, convert
 from doconv_gluon.layers.copying import copied
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, network, nn, sgd, step, values
@@ -75,3 +75,39 @@ def test_a_block_that_cannot_be_copied_says_so_and_converts_in_place() -> None:
         convert(net)
     assert type(net[0]) is nn.Conv2D
     assert convert(net, inplace=True) is net
+
+
+@pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
+def test_a_copy_of_a_layer_does_not_follow_it_to_its_parent(hybridized: bool) -> None:
+    """Within ``name_scope`` a block's own scope leads to its parent's, and so to everything."""
+
+    class Parent(nn.HybridBlock):
+        def __init__(self) -> None:
+            super().__init__()
+            self.lock = threading.Lock()  # what cannot be copied
+            with self.name_scope():
+                self.body = nn.HybridSequential()
+                with self.body.name_scope():
+                    self.body.add(DOConv2D(3, 3, in_channels=3), nn.Dense(2))
+
+        def hybrid_forward(self, F: Any, x: Any) -> Any:
+            return self.body(x)
+
+    parent, x = Parent(), images()
+    parent.initialize()
+    parent.hybridize(hybridized)
+    step(parent, sgd(parent), x)
+    layer = parent.body[0]
+    plain = layer.fold()
+    assert type(plain) is nn.Conv2D
+    np.testing.assert_allclose(plain(x).asnumpy(), layer(x).asnumpy(), rtol=1e-5, atol=1e-6)
+    body = copied(parent.body)
+    assert body._scope._old_scope is None
+
+
+def test_a_copy_takes_of_shared_parameters_what_it_uses() -> None:
+    first = network()
+    second = nn.Conv2D(8, 3, padding=1, in_channels=3, params=first[0].params)
+    new = copied(second)
+    assert new.params._shared is None
+    assert set(new.collect_params()) == set(second.collect_params())

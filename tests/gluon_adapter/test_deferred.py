@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from doconv_core.kernel.spec import DOConvSpec
-from doconv_gluon import DOConv2D, DOConv2DTranspose
+from doconv_gluon import CondConv2D, DOConv2D, DOConv2DTranspose, convert
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import nn
 from tests.star.backends.backend_gluon import ndarray
@@ -77,3 +78,53 @@ def test_pointwise_layers_have_no_D() -> None:
     assert layer.D is None
     assert layer.W_extra is None
     assert set(layer.collect_params()) == {layer.prefix + "weight", layer.prefix + "bias"}
+
+
+# --- graphs that are traced anew -----------------------------------------------------------
+
+
+def waiting(convert_it: bool, **options: Any) -> Any:
+    net = nn.HybridSequential(prefix="net_")
+    with net.name_scope():
+        net.add(
+            nn.Conv2D(4, 3, padding=1),
+            nn.Conv2DTranspose(6, 2, strides=2),
+            CondConv2D(4, 3, padding=1),
+            nn.Dense(3),
+        )
+    net.initialize()
+    return convert(net, inplace=True, **options) if convert_it else net
+
+
+@pytest.mark.parametrize("traced_before", [False, True], ids=["imperative", "hybridized"])
+@pytest.mark.parametrize("D_mul", [None, 20], ids=["D_mul=K", "D_mul=20"])
+def test_a_new_head_that_waits_is_traced_with_a_converted_network(
+    D_mul: int | None, traced_before: bool
+) -> None:
+    net, x = waiting(True, D_mul=D_mul), ndarray(np.ones((2, 3, 6, 6), np.float32))
+    net.hybridize(traced_before)
+    expected = net(x).asnumpy()
+    outer = nn.HybridSequential()
+    outer.add(net, nn.Dense(5))
+    outer[1].initialize()
+    outer.hybridize()
+    assert outer(x).shape == (2, 5)
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+
+
+@pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
+@pytest.mark.parametrize("D_mul", [None, 20], ids=["D_mul=K", "D_mul=20"])
+def test_a_plain_checkpoint_is_loaded_while_D_waits(
+    D_mul: int | None, hybridized: bool, tmp_path: Path
+) -> None:
+    path, x = str(tmp_path / "net.params"), ndarray(np.ones((2, 3, 6, 6), np.float32))
+    plain = waiting(False)
+    expected = plain(x).asnumpy()
+    plain.save_parameters(path)
+    net = waiting(True, D_mul=D_mul)
+    net.hybridize(hybridized)
+    with pytest.raises(AssertionError, match=r"'0\.D' is missing"):
+        net.load_parameters(path)  # strict; MXNet asks no block
+    net.load_parameters(path, allow_missing=True)
+    np.testing.assert_allclose(net(x).asnumpy(), expected, rtol=1e-5, atol=1e-6)
+    assert net[0].D.shape == (3, 9, 20 if D_mul else 9)

@@ -6,7 +6,7 @@ from typing import Any
 
 import pytest
 
-from doconv_gluon import DOConv2D, DOConv2DTranspose, convert, fold
+from doconv_gluon import CondConv2D, DOConv2D, DOConv2DTranspose, convert, fold
 from tests.gluon_adapter.helpers import (
     ConvSame,
     layers_of,
@@ -66,6 +66,17 @@ def test_what_cannot_be_kept_is_refused(make: Any, reason: str) -> None:
     converted = convert(net, inplace=True)
     assert list(layers_of(converted)) == ["1"]
     assert net[0] is conv
+
+
+@pytest.mark.parametrize("name", ["strides", "dilation", "groups"])
+@pytest.mark.parametrize("value", [0, -1, (1, 0)], ids=str)
+@pytest.mark.parametrize("layer", [DOConv2D, DOConv2DTranspose, CondConv2D])
+def test_sizes_are_checked_at_construction(layer: type, value: Any, name: str) -> None:
+    """MXNet complains of a stride of 0 at the first call."""
+    if name == "groups" and not isinstance(value, int):
+        pytest.skip("one number for all axes")
+    with pytest.raises(ValueError, match=f"`{name}` must be a positive integer. Received"):
+        layer(4, 3, in_channels=4, **{name: value})
 
 
 @pytest.mark.parametrize("host", [nn.Conv2D, nn.Conv2DTranspose])

@@ -10,6 +10,7 @@ from doconv_gluon import DOConv2D, convert, summary
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import ConvSame, images, network, nn, shared_pair, values
 
+POINTWISE = "one kernel element has nothing to over-parameterize"
 IN_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
 
 
@@ -70,7 +71,7 @@ def test_feature_composition_counts_its_own_way() -> None:
 def test_a_network_waiting_for_its_first_input() -> None:
     net = convert(network(known=False))
     first = summary(net)[0]
-    assert (first.name, first.K, first.parameters) == ("0", None, None)
+    assert (first.name, first.K, first.parameters) == ("0", 9, None)
     assert summary(net, images())[0].K == 9
 
 
@@ -101,12 +102,18 @@ def test_convolutions_in_a_symbol_block_are_reported_not_missed(
     with caplog.at_level("INFO", "doconv"):
         convert(net, inplace=True)
     assert [(row.name, row.kind, row.K, row.reason) for row in summary(net)] == [
-        ("0.backbone_conv0_fwd", "Convolution", 6, IN_BLOCK),
-        ("0.backbone_conv1_fwd", "Convolution", 1, IN_BLOCK),
+        ("0.backbone_conv0_fwd", "DOConvolution", 6, ""),
+        (
+            "0.backbone_conv1_fwd",
+            "Convolution",
+            1,
+            "one kernel element has nothing to over-parameterize",
+        ),
         ("0.backbone_conv2_fwd", "Deconvolution", 4, IN_BLOCK),
-        ("1", "DOConv2D", None, ""),
+        ("1", "DOConv2D", 9, ""),
     ]
-    assert f"1 of 4 convolutions over-parameterized; 3 left: {IN_BLOCK}" in caplog.text
+    assert "2 of 4 convolutions over-parameterized; 1 left: one kernel" in caplog.text
+    assert f"1 left: {IN_BLOCK}" in caplog.text
 
 
 def test_the_forecast_is_what_conversion_adds() -> None:
