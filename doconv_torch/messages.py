@@ -7,6 +7,12 @@ from typing import Any
 from doconv_core.messages.layer import error, named
 
 PARAMETRIZED = "its weight is parametrized"
+OTHER_CLASS = "it is no convolution of torch.nn"
+OWN_FORWARD = (
+    "a subclass may compute something else than its base class "
+    '(convert(..., subclasses="parametrize") takes it if its forward reads self.weight)'
+)
+ADAPTED = "an adapter (LoRA) beside it is merged into `weight`; merge before convert()"
 SHARDED = "its arrays are sharded"
 
 
@@ -23,6 +29,47 @@ def wrapped(layer: str, kind: str) -> str:
         f"cannot convert {named(layer)}: it already lists the parameters to synchronize",
         {"type": kind},
         "Convert the model first, then wrap it.",
+    )
+
+
+def wrapped_elsewhere(kind: str) -> str:
+    return error(
+        "cannot convert in place: a wrapper for distributed training holds these parameters, and "
+        "would not synchronize their D",
+        {"type": kind},
+        "Convert the model first, then wrap it.",
+    )
+
+
+def merged_elsewhere(count: int, layer: str, method: str) -> str:
+    return (
+        f"{count} converted layer(s) lie in modules that merge their weights themselves, the first "
+        f"of these {named(layer)} by {method}(). That would read `weight` and lose D in silence: "
+        "deploy by model = fold(model) first, then merge."
+    )
+
+
+def copy_not_trained(count: int) -> str:
+    return (
+        "This optimizer holds the parameters of the model that convert() copied, and updates none "
+        f"of the {count} converted layer(s) of the copy, which has the gradients. Build it from "
+        "the converted model's parameters, or convert(model, inplace=True, optimizer=optimizer)."
+    )
+
+
+def adapter_on_layer(kind: str) -> str:
+    return error(
+        "an adapter (LoRA) on a layer whose `weight` is not its kernel would merge wrong",
+        {"layer": kind},
+        "fold() the model first.",
+    )
+
+
+def is_at_optimizer(layer: str) -> str:
+    return error(
+        f"cannot convert {named(layer)} in place: it is over-parameterized at an optimizer",
+        {"layer": layer},
+        "remove() the OptimizerDOConv first.",
     )
 
 

@@ -250,9 +250,6 @@ class CondConvNd(nn.Module):
         """
         return folded_copy(self)
 
-    fuse = fold
-    """The name that timm's ``reparameterize_model`` calls."""
-
 
 class CondConv1d(CondConvNd):
     """Conditionally parameterized ``nn.Conv1d``; see :class:`CondConv2d`."""

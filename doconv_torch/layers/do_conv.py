@@ -7,7 +7,9 @@ layer computes is defined in :mod:`doconv_core.kernel.composition`.
 # No `from __future__ import annotations` here: TorchScript reads the annotations as objects.
 import copy
 import inspect
+import sys
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, ClassVar
 
 import torch
@@ -18,8 +20,9 @@ from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
+from doconv_torch import messages as torch_messages
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
-from doconv_torch.layers.hosts import HOSTS, ndim, spec_of, why_plain
+from doconv_torch.layers.hosts import HOSTS, host_of, ndim, spec_of, why_plain
 from doconv_torch.tensors.composition import (
     TRANSPOSED,
     compose,
@@ -44,7 +47,7 @@ class DOConvNd(_ConvNd):
 
     __constants__ = [*_ConvNd.__constants__, "D_mul", "composition"]  # noqa: RUF012
 
-    __jit_unused_properties__ = ["spec"]  # noqa: RUF012
+    __jit_unused_properties__ = ["spec", "base_layer"]  # noqa: RUF012
 
     D: Tensor | None
     W_extra: Tensor | None
@@ -55,7 +58,8 @@ class DOConvNd(_ConvNd):
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
             cls.__signature__ = HostSignature(cls.host, DOConvNd)  # type: ignore[attr-defined]
-            HOSTS.setdefault(cls.host, cls)
+            if cls.host.__module__ == nn.Conv2d.__module__:  # no subclass of anybody enters
+                HOSTS.setdefault(cls.host, cls)
 
     def __init__(
         self, *args: Any, D_mul: int | str | None = None, composition: str = "kernel", **kwargs: Any
@@ -122,6 +126,15 @@ class DOConvNd(_ConvNd):
             self.D_mul,
             self.transposed,
         )
+
+    @property
+    def base_layer(self) -> nn.Module:
+        """An error where peft asks for it, as it does (0.21) of a layer that it is to adapt."""
+        # It would merge the adapter into W as if that were the kernel. Anybody else who looks
+        # through a layer's attributes (TorchScript, inspect) finds nothing.
+        if str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0] == "peft":
+            raise ValueError(torch_messages.adapter_on_layer(type(self).__name__))
+        raise AttributeError("base_layer")
 
     def composed_kernel(self) -> Tensor:
         """The kernel that the layer convolves with, in the shape of ``weight``.
@@ -210,9 +223,6 @@ class DOConvNd(_ConvNd):
             ValueError: an array is not finite, or is sharded.
         """
         return folded_copy(self)
-
-    fuse = fold
-    """The name that timm's ``reparameterize_model`` calls."""
 
 
 class DOConv(DOConvNd):
@@ -347,6 +357,28 @@ class DOConvTranspose3d(DOConvTranspose, nn.ConvTranspose3d):
     """Depthwise over-parameterized ``nn.ConvTranspose3d``; see :class:`DOConvTranspose2d`."""
 
     host = nn.ConvTranspose3d
+
+
+@cache
+def class_for(kind: Any) -> Any:
+    """What a convertible class becomes: one of the above, or for a subclass one of its own."""
+    host: Any = host_of(kind)
+    if kind is host:
+        return HOSTS[host]
+
+    def reduce(self: Any, protocol: Any) -> Any:
+        state = object.__reduce_ex__(self, protocol)[2:]
+        return new_of, (kind,), *state  # pickle does not find a class that is made here
+
+    body = {"host": kind, "__module__": __name__, "__reduce_ex__": reduce}
+    return type(f"DO{kind.__name__}", (HOSTS[host], kind), body)
+
+
+def new_of(kind: Any) -> nn.Module:
+    """An empty layer of what a class becomes, for pickle and copy."""
+    ours = class_for(kind)
+    layer: nn.Module = ours.__new__(ours)
+    return layer
 
 
 LAYERS: tuple[type[DOConvNd], ...] = (

@@ -17,7 +17,7 @@ from doconv_core.model.family import Family, Spec
 from doconv_torch import messages as torch_messages
 from doconv_torch.layers import hosts, parametrized
 from doconv_torch.layers.condconv import CondConvNd
-from doconv_torch.layers.do_conv import DOConvNd
+from doconv_torch.layers.do_conv import DOConvNd, class_for
 from doconv_torch.layers.folding import arrays_of
 from doconv_torch.layers.parametrized import OverParameterization, over_parameterization
 from doconv_torch.layers.routing import Routing
@@ -63,8 +63,9 @@ class DOConvFamily(Family):
 
     def over_parameterize_(self, layer: Any, made: OverParameterization) -> None:
         """Give a plain layer its arrays, in place."""
-        if type(layer) in hosts.HOSTS and "forward" not in layer.__dict__:
-            layer.__class__ = hosts.HOSTS[type(layer)]
+        if hosts.host_of(type(layer)) and "forward" not in layer.__dict__:
+            kind: Any = type(layer)
+            layer.__class__ = class_for(kind)
             layer.over_parameterize_(made.spec, made.D, made.W_extra)
         else:
             parametrize.register_parametrization(layer, "weight", made)

@@ -15,15 +15,38 @@ from doconv_torch import messages as torch_messages
 HOSTS: dict[type[nn.Module], type[Any]] = {}
 """Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
 
+_COMPUTATION = (
+    *("forward", "_conv_forward", "_output_padding", "__call__", "_call_impl"),
+    *("weight", "bias", "__getattr__", "__getattribute__", "__setattr__"),
+)
+"""What a subclass must leave as it is in order to compute what its base class does."""
+
 OUR_ATTRIBUTES = {"D", "W_extra", "D_mul", "composition", "spec"}
 
 
 def is_convolution(module: nn.Module) -> bool:
-    """Whether a module belongs in the summary: torch's convolutions, quantized ones too."""
+    """Whether a module belongs in the summary: torch's, quantized ones, other libraries' too."""
     if isinstance(module, nn.Sequential):  # fused for quantization, but still of plain layers
         return False
-    quantized = _for_quantization(module) and "Conv" in type(module).__name__
-    return isinstance(module, _ConvNd) or quantized
+    called_so = "Conv" in type(module).__name__
+    has_kernel = "weight" in module._parameters and hasattr(module, "kernel_size")
+    return isinstance(module, _ConvNd) or (called_so and (_for_quantization(module) or has_kernel))
+
+
+def host_of(kind: type[nn.Module]) -> type[nn.Module] | None:
+    """The convertible class whose forward a class has unchanged: it, or what it is derived from."""
+    host = next((each for each in kind.__mro__ if each in HOSTS), None)
+    if host is None:
+        return None
+    own = kind.__mro__[: kind.__mro__.index(host)]
+    same = all(getattr(kind, name, None) is getattr(host, name, None) for name in _COMPUTATION)
+    return host if same and not any(vars(each).get("__slots__") for each in own) else None
+
+
+def is_adapter(module: nn.Module) -> bool:
+    """Whether a module trains something small beside a layer (LoRA), to be merged into it later."""
+    names = (*module._modules, *module._parameters)
+    return "base_layer" in module._modules or any(name.startswith("lora_") for name in names)
 
 
 def ndim(host: type[nn.Module]) -> int:
@@ -62,16 +85,14 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
         module: a convolution.
         any_subclass: do not object to a subclass (its weight will be parametrized instead).
     """
-    if not isinstance(module, _ConvNd) or _for_quantization(module):
+    if _for_quantization(module):
         return messages.model.QUANTIZED
+    if not isinstance(module, _ConvNd):
+        return torch_messages.OTHER_CLASS
     if parametrize.is_parametrized(module):
         return torch_messages.PARAMETRIZED
     if not isinstance(module._parameters.get("weight"), nn.Parameter):
         return messages.model.RECOMPUTED_WEIGHT
-    if type(module) not in HOSTS and not any_subclass:
-        return messages.model.OWN_FORWARD
-    if "forward" in module.__dict__ and not any_subclass:
-        return messages.model.INSTANCE_FORWARD
     if module._buffers or module._modules or set(module._parameters) != {"weight", "bias"}:
         return messages.model.OTHER_ARRAYS
     if OUR_ATTRIBUTES & module.__dict__.keys():
@@ -80,7 +101,13 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
         return messages.model.NOT_FLOATING
     if is_sharded(module.weight):
         return torch_messages.SHARDED
-    return messages.model.POINTWISE if all(size == 1 for size in module.kernel_size) else ""
+    if all(size == 1 for size in module.kernel_size):
+        return messages.model.POINTWISE
+    if any_subclass:
+        return ""
+    if "forward" in module.__dict__:
+        return messages.model.INSTANCE_FORWARD
+    return "" if host_of(type(module)) else torch_messages.OWN_FORWARD
 
 
 def _for_quantization(module: nn.Module) -> bool:

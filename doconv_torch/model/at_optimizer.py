@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import warnings
 import weakref
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from dataclasses import dataclass
 from typing import Any
 
@@ -19,10 +19,10 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doconv_core import DOConvSpec, messages
-from doconv_core.model.planning import Where, plan
+from doconv_core.model.planning import Candidate, Where, plan
 from doconv_torch import messages as torch_messages
 from doconv_torch.layers.families import family_of
-from doconv_torch.model.training import add_parameters, refuse_partitioned, remove_parameters
+from doconv_torch.model.training import New, add_parameters, refuse_partitioned, remove_parameters
 from doconv_torch.model.walk import candidates
 from doconv_torch.tensors.composition import compose_into, pull_back_
 
@@ -38,8 +38,15 @@ class _Layer:
     """What ``weight`` holds between steps."""
     W: Tensor
     """What it holds within one."""
+    beside: list[nn.Parameter]
+    """The parameters of the layer as they are listed."""
     version: int
     """Of ``weight``, when it was last known to be what W and D compose to."""
+
+    @property
+    def new(self) -> New:
+        """What joins the optimizer."""
+        return New(self.weight, {"D": self.D}, [*self.beside, self.D])
 
     @property
     def is_foreign(self) -> bool:
@@ -136,7 +143,7 @@ class OptimizerDOConv:
             for name, each in other._layers.items():
                 if id(each.weight) in weights:
                     raise ValueError(torch_messages.already_at_optimizer(name))
-        add_parameters(optimizer, [(each.weight, {"D": each.D}) for each in self._layers.values()])
+        add_parameters(optimizer, [each.new for each in self._layers.values()])
         self._in_step = False
         self._hooks = (
             optimizer.register_step_pre_hook(self._to_factors),
@@ -219,19 +226,27 @@ def _layers(
 ) -> Iterator[tuple[str, _Layer]]:
     """Those to over-parameterize: each weight once, under the first name of a layer that has it."""
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    found: dict[int, tuple[str, nn.Parameter, set[DOConvSpec]]] = {}
+    found: dict[int, tuple[str, Any, set[DOConvSpec]]] = {}
     for names, module, *_ in plan(candidates(model, any_subclass=True), where).chosen:
         family = family_of(module)
         assert family is not None
         weight, spec = module.weight, family.converted_spec(module)
         if id(weight) in trained and isinstance(spec, DOConvSpec):  # not CondConv's experts
-            found.setdefault(id(weight), (names[0], weight, set()))[2].add(spec)
-    for name, weight, specs in found.values():
+            found.setdefault(id(weight), (names[0], module, set()))[2].add(spec)
+    for name, module, specs in found.values():
         if len(specs) == 1:
-            (spec,) = specs
+            (spec,), weight, beside = specs, module.weight, list(module.parameters())
             D = nn.Parameter(weight.new_zeros(spec.D_shape), weight.requires_grad)
             W = weight.detach().clone()
-            yield name, _Layer(spec, weight, D, weight.data, W, weight._version)
+            yield name, _Layer(spec, weight, D, weight.data, W, beside, weight._version)
+
+
+def check_not_at_optimizer(chosen: Iterable[Candidate]) -> None:
+    """Raise ValueError for a layer whose weight an OptimizerDOConv trains."""
+    trained = {id(each.weight) for over in _active for each in over._layers.values()}
+    for names, layer, *_ in chosen:
+        if id(layer.weight) in trained:
+            raise ValueError(torch_messages.is_at_optimizer(names[0]))
 
 
 def _shapes(layer: str, arrays: Mapping[str, Tensor]) -> dict[str, tuple[int, ...]]:

@@ -7,7 +7,7 @@ attributes stay.
 
 from __future__ import annotations
 
-import copy
+import math
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -17,13 +17,25 @@ from torch.optim import Optimizer
 
 from doconv_core import messages
 from doconv_core.model.folding import fold_layers, warn_if_D_is_left
-from doconv_core.model.planning import Where, plan
+from doconv_core.model.planning import Where, plan, warn_if_large
 from doconv_torch.layers.arrays import ArraysKey, OverParameterized, folded_kernel
 from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import OverParameterization
-from doconv_torch.model.checks import check_foldable, check_ready
-from doconv_torch.model.training import New, add_parameters, refuse_partitioned, warn_if_not_trained
-from doconv_torch.model.walk import candidates, over_parameterized, users_of_weights
+from doconv_torch.model.at_optimizer import check_not_at_optimizer
+from doconv_torch.model.checks import (
+    check_foldable,
+    check_not_wrapped,
+    check_ready,
+    warn_if_merged_elsewhere,
+)
+from doconv_torch.model.training import (
+    New,
+    add_parameters,
+    refuse_partitioned,
+    warn_if_copy_not_trained,
+    warn_if_not_trained,
+)
+from doconv_torch.model.walk import candidates, copied, over_parameterized, users_of_weights
 from doconv_torch.tensors.initialization import Spec, apart_generator
 
 Model = TypeVar("Model", bound=nn.Module)
@@ -38,19 +50,22 @@ def convert(
     inplace: bool = False,
     optimizer: Optimizer | None = None,
     subclasses: str = "skip",
+    max_kernel_elements: int | None = None,
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
     Every ``nn.Conv{1,2,3}d`` and ``nn.ConvTranspose{1,2,3}d`` with more than one kernel element
-    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, flags and hooks; the
-    experts of a plain CondConv layer get their D's. What cannot be converted is left as it was;
-    :func:`summary` gives the reasons. Converting twice changes nothing.
+    becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, flags and hooks, and so
+    does a subclass that inherits their forward; the experts of a plain CondConv layer get their
+    D's. What cannot be converted is left as it was; :func:`summary` gives the reasons. Converting
+    twice changes nothing.
 
     Args:
         model: any module; a single convolution too.
-        where: ``where(name, layer)`` picks among the layers of ``model`` itself, e.g. a
-            backbone's. None picks all. A layer with several names is picked if any of them is.
-        D_mul: columns of W in every converted layer; None means one per kernel element.
+        where: ``where(name, layer)`` picks among the layers of ``model`` itself; or the name, or
+            a list of names, of layers or of what holds them, as ``["backbone"]``. None picks all.
+            A layer with several names is picked if any of them is.
+        D_mul: columns of W in every converted layer; None and "K" mean one per kernel element.
         inplace: change ``model`` itself; otherwise a deep copy.
         optimizer: already built on the model (needs ``inplace=True``); each D joins the
             parameter group of its weight. D needs no weight decay of its own: it is the offset
@@ -58,15 +73,24 @@ def convert(
         subclasses: what to do with a subclass of a convolution, whose forward may be its own:
             "skip", or "parametrize" its weight with ``torch.nn.utils.parametrize``; until fold its
             state keys are then parametrize's, so load plain checkpoints before.
+        max_kernel_elements: leave kernels of more elements plain. D has I K S numbers, which for
+            a 31 x 31 kernel is 900 times the weight of a depthwise layer.
 
     Returns:
         The converted model.
 
     Raises:
         ValueError: D_mul is too small for a layer, a layer is lazy, the model is wrapped for
-            distributed training, or the root is a convolution that cannot be converted.
-            The model is then as it was.
+            distributed training or (in place) held by such a wrapper or over-parameterized at an
+            optimizer, ``where`` names no layer, or the root is a convolution that cannot be
+            converted. The model is then as it was.
         TypeError: an argument is of the wrong type.
+
+    Warns:
+        UserWarning: nothing was converted; little was, for one reason; D is larger than the rest
+            of the model; or converted layers lie in blocks that merge their weights themselves
+            (``reparameterize()`` and the like: fold first). Later, at an optimizer's step: it
+            knows no D, or it holds the model that was copied.
 
     Example:
         >>> model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 8, 1))
@@ -88,16 +112,29 @@ def convert(
     check_ready(model)
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.
-    decided = plan(candidates(model, any_subclass=subclasses == "parametrize"), where, model)
+    found = candidates(model, any_subclass=subclasses == "parametrize")
+    decided = plan(found, where, model, max_kernel_elements=max_kernel_elements)
     chosen = {each.names[0]: _converted_spec(each.layer, D_mul) for each in decided.chosen}
-    if not inplace:
-        model = copy.deepcopy(model)
+    size = sum(p.numel() for p in model.parameters())
+    if inplace:
+        check_not_wrapped(model)
+        check_not_at_optimizer(decided.chosen)
+    else:
+        model = copied(model)
     converted = _over_parameterize(model, chosen)
     if optimizer is not None:
         add_parameters(optimizer, converted)
     if inplace:
         warn_if_not_trained(converted)
+    else:
+        weights = [each.layer.weight for each in decided.chosen]
+        warn_if_copy_not_trained(weights, [each.weight for each in converted])
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    decided.warn_if_mostly_left()
+    warn_if_merged_elsewhere(model, decided.chosen)
+    if chosen:
+        largest = max(chosen, key=lambda name: math.prod(chosen[name].D_shape))
+        warn_if_large(sum(p.numel() for p in model.parameters()) - size, size, largest)
     return model
 
 
@@ -132,7 +169,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
     check_foldable(model)
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copied(model)
     found = list(over_parameterized(model))
     # A weight whose other users mean something else by it must not be overwritten.
     users = users_of_weights(model, found)
@@ -162,8 +199,19 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
 
 
 def _D_without_a_layer(model: nn.Module) -> list[str]:
-    """The parameters called D in modules that are no layers of ours."""
-    return [name for name, _ in model.named_parameters() if name.rpartition(".")[-1] == "D"]
+    """The D's that modules hold which are no layers of ours, as in a traced graph."""
+    found = []
+    for name, parameter in model.named_parameters():
+        holder, _, last = name.rpartition(".")
+        if last == "D":
+            weight = model.get_submodule(holder)._parameters.get("weight")
+            kernel_size = () if weight is None else weight.shape[parameter.ndim - 1 :]
+            # Other models have a D, of other shapes.
+            if name.endswith("parametrizations.weight.0.D") or (
+                parameter.ndim > 2 and parameter.shape[-2] == math.prod(kernel_size)
+            ):
+                found.append(name)
+    return found
 
 
 def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New]:
@@ -176,11 +224,13 @@ def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New
         if key not in made:
             made[key] = OverParameterization(spec, layer.weight, generator)
         layers.append((layer, made[key]))
-    converted = [(layer.weight, dict(arrays.named_parameters())) for layer, arrays in layers]
+    converted = []
     for layer, arrays in layers:
-        family = family_of(layer)
+        family, weight = family_of(layer), layer.weight
         assert family is not None
         family.over_parameterize_(layer, arrays)
+        new = dict(arrays.named_parameters())
+        converted.append(New(weight, new, list(layer.parameters())))
     return converted
 
 

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import copy
 import logging
 from collections import Counter
 from typing import Any, TypeVar
@@ -12,10 +11,10 @@ from torch import nn
 from doconv_core import messages
 from doconv_core.model.planning import Candidate, Where, plan
 from doconv_core.neighbours.xsepconv import corners_after, why_kept
-from doconv_torch.layers.hosts import is_convolution, spec_of, why_plain
+from doconv_torch.layers.hosts import HOSTS, is_convolution, spec_of, why_plain
 from doconv_torch.layers.xsepconv import XSepConv2d
 from doconv_torch.model.checks import check_ready
-from doconv_torch.model.walk import over_parameterized
+from doconv_torch.model.walk import copied, over_parameterized
 
 logger = logging.getLogger("doconv")
 
@@ -69,7 +68,7 @@ def convert_depthwise(
     # Decide everything, then build everything, then change the model: an error leaves it whole.
     decided = plan(_candidates(model), where)
     if not inplace:
-        model = copy.deepcopy(model)
+        model = copied(model)
     layers = [model.get_submodule(each.names[0]) for each in decided.chosen]
     corners = corners_after(decided.already, len(layers))
     new = [_like(layer, corner, D_mul) for layer, corner in zip(layers, corners, strict=True)]
@@ -108,6 +107,8 @@ def _own_arrays(module: nn.Module) -> list[nn.Parameter]:
 def _why_left(module: Any) -> str:
     if (reason := why_plain(module)) not in ("", messages.model.POINTWISE):
         return reason
+    if type(module) not in HOSTS:  # what it is besides would be lost
+        return messages.model.OWN_FORWARD
     return why_kept(
         spec_of(module),
         padding=module.padding,

@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Sequence
+from collections.abc import Mapping, Sequence
 from typing import Any
 
 import torch
@@ -15,16 +15,19 @@ from doconv_torch.layers.families import family_of
 from doconv_torch.model.walk import candidates
 
 
-def summary(model: nn.Module, inputs: Tensor | Sequence[Any] | None = None) -> Summary:
+def summary(
+    model: nn.Module, inputs: Tensor | Sequence[Any] | Mapping[str, Any] | None = None
+) -> Summary:
     """A row per convolution: name, kind, K, S, parameters and MACs, or why it is plain.
 
     A CondConv layer's plain form is plain CondConv; its MACs are those of mixing kernels.
 
     Args:
         model: any module, converted or not. It is not changed.
-        inputs: one batch as the model takes it, a tensor or a sequence of positional arguments.
-            It is run once, in evaluation mode, to fill the multiply-accumulate columns; they
-            count this batch. A layer called several times counts each time.
+        inputs: one batch as the model takes it: a tensor, a sequence of positional arguments, or a
+            mapping of keyword arguments. It is run once, in evaluation mode, to fill the
+            multiply-accumulate columns; they count this batch. A layer called several times
+            counts each time.
 
     Returns:
         The rows; printing them gives a table.
@@ -58,7 +61,7 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
 
 
 def _sizes_of_calls(
-    model: nn.Module, inputs: Tensor | Sequence[Any]
+    model: nn.Module, inputs: Tensor | Sequence[Any] | Mapping[str, Any]
 ) -> dict[nn.Module, list[Sizes]]:
     calls: dict[nn.Module, list[Sizes]] = {}
 
@@ -79,7 +82,10 @@ def _sizes_of_calls(
     model.eval()
     try:
         with torch.no_grad(), torch.random.fork_rng(devices):
-            model(*((inputs,) if isinstance(inputs, Tensor) else inputs))
+            if isinstance(inputs, Mapping):
+                model(**inputs)
+            else:
+                model(*((inputs,) if isinstance(inputs, Tensor) else inputs))
     finally:
         for handle in handles:
             handle.remove()

@@ -7,7 +7,7 @@ import warnings
 import weakref
 from collections.abc import Iterable, Sequence
 from functools import cache
-from typing import Any
+from typing import Any, NamedTuple
 
 from torch import Tensor, nn
 from torch.optim import Optimizer
@@ -16,26 +16,48 @@ from torch.optim.optimizer import register_optimizer_step_pre_hook
 from doconv_core import messages
 from doconv_torch import messages as torch_messages
 
-New = tuple[Tensor, dict[str, nn.Parameter]]
-"""A weight, and by name the parameters that conversion put beside it."""
+
+class New(NamedTuple):
+    """What conversion put beside a weight."""
+
+    weight: Tensor
+    parameters: dict[str, nn.Parameter]
+    """The new ones by name."""
+    order: list[nn.Parameter]
+    """All parameters of the layer, as ``parameters()`` lists them."""
 
 
 def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
-    """Add new parameters to the group of the weight they belong to (its options apply)."""
+    """Add new parameters to the group of the weight they belong to (its options apply).
+
+    They come where an optimizer has them that is built from the converted model: states are
+    matched by position, so each of the two can load what the other saved.
+    """
     group_of = {id(p): group for group in optimizer.param_groups for p in group["params"]}
-    for weight, parameters in converted:
+    for weight, parameters, order in converted:
         group = group_of.get(id(weight))
         if group is None:  # the weight is not trained by this optimizer, so neither is D
             continue
-        for name, parameter in parameters.items():
-            if id(parameter) in group_of:
-                continue
-            if "param_names" in group:  # the optimizer was built from named_parameters()
-                position = next(i for i, p in enumerate(group["params"]) if p is weight)
-                prefix = group["param_names"][position].removesuffix("weight")
-                group["param_names"].append(prefix + name)
-            group["params"].append(parameter)
-            group_of[id(parameter)] = group
+        new = {id(p): name for name, p in parameters.items() if id(p) not in group_of}
+        if not new:  # of a weight that layers share
+            continue
+        params, names = group["params"], group.get("param_names")
+        at = next(i for i, p in enumerate(params) if p is weight)
+        prefix = names[at].removesuffix("weight") if names else ""
+        known = {id(p): names[i] if names else "" for i, p in enumerate(params)}
+        known |= {identity: prefix + name for identity, name in new.items()}
+        # The layer's own, where they stand together; else the new ones after the weight.
+        own = {id(p) for p in order}
+        first, last = at, at + 1
+        while first and id(params[first - 1]) in own:
+            first -= 1
+        while last < len(params) and id(params[last]) in own:
+            last += 1
+        here = {id(p) for p in params[first:last]} | new.keys()
+        params[first:last] = [p for p in order if id(p) in here]
+        if names:  # the optimizer was built from named_parameters()
+            names[:] = [known[id(p)] for p in params]
+        group_of |= {id(p): group for p in parameters.values()}
 
 
 def remove_parameters(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> None:
@@ -68,9 +90,31 @@ def warn_if_not_trained(converted: Iterable[New]) -> None:
 
     An optimizer built before conversion would otherwise train without D in silence.
     """
-    for weight, parameters in converted:
+    for weight, parameters, _ in converted:
         _watched.append((weakref.ref(weight), [weakref.ref(p) for p in parameters.values()]))
     if _watched:
+        _watch_every_step()
+
+
+class _Copy(NamedTuple):
+    """The weights of a model, and those of its converted copy in the same order."""
+
+    original: list[weakref.ref[Tensor]]
+    converted: list[weakref.ref[Tensor]]
+
+
+_copies: list[_Copy] = []
+
+
+def warn_if_copy_not_trained(original: Iterable[Tensor], converted: Iterable[Tensor]) -> None:
+    """Warn once, at a step of an optimizer that holds what was copied, while the copy is trained.
+
+    That is: the copy's weights have gradients, those that the optimizer holds have none. Who trains
+    both, or still trains the original, sees nothing.
+    """
+    copy = _Copy([*map(weakref.ref, original)], [*map(weakref.ref, converted)])
+    if copy.converted:
+        _copies.append(copy)
         _watch_every_step()
 
 
@@ -80,7 +124,7 @@ def _watch_every_step() -> None:
 
 
 def _check(optimizer: Optimizer, *_: Any) -> None:
-    if not _watched:
+    if not (_watched or _copies):
         return
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
     forgotten, unseen = 0, []
@@ -95,6 +139,26 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
             p is not None and p.requires_grad and id(p) not in trained for p in parameters
         )
     _watched[:] = unseen
+    copies = _untrained_copies(trained)
+    # The user's own line: behind this function comes torch's wrapper of step().
     if forgotten:
-        # The user's own line: behind this function comes torch's wrapper of step().
         warnings.warn(messages.model.offset_not_trained(forgotten), UserWarning, stacklevel=3)
+    if copies:
+        warnings.warn(torch_messages.copy_not_trained(copies), UserWarning, stacklevel=3)
+
+
+def _untrained_copies(trained: set[int]) -> int:
+    """How many layers of copies are trained in vain; those need no further look, nor do others."""
+    count, unsettled = 0, []
+    for each in _copies:
+        originals = [p for ref in each.original if (p := ref()) is not None and id(p) in trained]
+        copies = [p for ref in each.converted if (p := ref()) is not None]
+        if not copies or any(id(p) in trained for p in copies):
+            continue
+        in_vain = any(p.grad is not None for p in copies)
+        if originals and in_vain and all(p.grad is None for p in originals):
+            count += len(copies)
+        else:
+            unsettled.append(each)
+    _copies[:] = unsettled
+    return count

@@ -2,21 +2,29 @@
 
 from __future__ import annotations
 
+import copy
 from collections.abc import Iterator
-from typing import Any
+from typing import Any, TypeVar
 
 from torch import nn
 from torch.nn.utils import parametrize
 
 from doconv_core.model.planning import Candidate
+from doconv_torch import messages as torch_messages
 from doconv_torch.layers.arrays import ArraysKey, OverParameterized
 from doconv_torch.layers.families import family_of
+from doconv_torch.layers.hosts import is_adapter
 from doconv_torch.layers.parametrized import weight_parametrizations
+
+Model = TypeVar("Model", bound=nn.Module)
 
 
 def candidates(model: nn.Module, **options: Any) -> list[Candidate]:
     """Every layer that convert considers, once, with all its names."""
     found: dict[nn.Module, Candidate] = {}
+    adapted = {
+        each for module in model.modules() if is_adapter(module) for each in module.modules()
+    }
     for name, module in model.named_modules(remove_duplicate=False):
         if module not in found:
             family = family_of(module)
@@ -24,10 +32,22 @@ def candidates(model: nn.Module, **options: Any) -> list[Candidate]:
                 continue
             done = family.holds(module) and family.is_over_parameterized(module)
             reason = "" if done else family.why_plain(module, **options)
+            if not reason and module in adapted and not done:
+                reason = torch_messages.ADAPTED
             spec = family.spec_of(module)
             found[module] = Candidate([], module, reason, done, 0 if spec is None else spec.K)
         found[module].names.append(name)
     return list(found.values())
+
+
+def copied(model: Model) -> Model:
+    """A deep copy, with every training flag: torch's (2.13) sets those of a GraphModule."""
+    other = copy.deepcopy(model)
+    modules = dict(other.named_modules())
+    for name, module in model.named_modules():
+        if name in modules:
+            modules[name].training = module.training
+    return other
 
 
 def layers(model: nn.Module) -> Iterator[OverParameterized]:

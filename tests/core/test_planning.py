@@ -12,7 +12,7 @@ import pytest
 
 from doconv_core import messages
 from doconv_core.model.folding import fold_layers, warn_if_D_is_left
-from doconv_core.model.planning import LARGE, Candidate, Plan, plan, warn_if_large
+from doconv_core.model.planning import LARGE, MUCH, Candidate, Plan, plan, warn_if_large
 
 FOUND = [
     Candidate(["stem"], "a", "", K=49),
@@ -118,12 +118,19 @@ def test_convert_warns_where_it_could_do_little(reasons: dict[str, int], warned:
     assert [str(each.message) for each in caught] == said
 
 
-@pytest.mark.parametrize(("added", "warned"), [(LARGE * 100, False), (LARGE * 100 + 1, True)])
-def test_a_D_that_outweighs_the_model_is_told(added: int, warned: bool) -> None:
+SIZES = {
+    "twice": (LARGE * MUCH, MUCH, False),
+    "more": (LARGE * MUCH + 1, MUCH, True),
+    "more, of little": (MUCH, 100, False),
+}
+
+
+@pytest.mark.parametrize(("added", "rest", "warned"), SIZES.values(), ids=SIZES)
+def test_a_D_that_outweighs_the_model_is_told(added: int, rest: int, warned: bool) -> None:
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
-        warn_if_large(added, 100, "stem")
-    said = [messages.model.large_D(added, 100, LARGE, "stem")] if warned else []
+        warn_if_large(added, rest, "stem")
+    said = [messages.model.large_D(added, rest, LARGE, "stem")] if warned else []
     assert [str(each.message) for each in caught] == said
     assert not warned or "max_kernel_elements" in said[0]
 

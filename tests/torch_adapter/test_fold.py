@@ -57,30 +57,13 @@ def test_inplace_keeps_the_weight_and_drops_its_gradient() -> None:
     assert weight.grad is None  # it was the gradient of W
 
 
-@pytest.mark.parametrize("verb", ["fold", "fuse"])
-def test_one_layer(verb: str) -> None:
+def test_one_layer() -> None:
     layer = train(DOConv2d(4, 4, 3, D_mul=11))
-    folded = getattr(layer, verb)()
+    folded = layer.fold()
     assert type(folded) is nn.Conv2d
     assert type(layer) is DOConv2d
     x = torch.randn(1, 4, 6, 6)
     torch.testing.assert_close(folded(x), layer(x))
-
-
-def test_a_reparameterizing_tool_finds_fuse() -> None:
-    """The protocol of timm's reparameterize_model: replace each child by what its fuse() gives."""
-
-    def reparameterize(module: nn.Module) -> None:
-        for name, child in module.named_children():
-            if hasattr(child, "fuse"):
-                setattr(module, name, child.fuse())
-            reparameterize(child)
-
-    model = nn.Sequential(trained_network()).eval()
-    before = model(images())
-    reparameterize(model)
-    assert [type(m) for m in model[0]] == [type(m) for m in network()]
-    torch.testing.assert_close(model(images()), before)
 
 
 def test_no_images() -> None:

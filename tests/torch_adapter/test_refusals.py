@@ -61,7 +61,7 @@ def pruned() -> nn.Module:
 REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "pointwise": (lambda: nn.Conv2d(3, 3, 1), messages.model.POINTWISE),
     "pointwise-transposed": (lambda: nn.ConvTranspose2d(3, 3, 1, 2), messages.model.POINTWISE),
-    "subclass": (lambda: ConvSame(3, 3, 3), messages.model.OWN_FORWARD),
+    "subclass": (lambda: ConvSame(3, 3, 3), torch_messages.OWN_FORWARD),
     "forward-of-the-instance": (own_forward, messages.model.INSTANCE_FORWARD),
     "buffer": (with_buffer, messages.model.OTHER_ARRAYS),
     "attribute-D": (lambda: with_name("D"), messages.model.NAME_TAKEN),
@@ -84,7 +84,7 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
 every_refusal = pytest.mark.parametrize(("build", "reason"), REFUSED.values(), ids=REFUSED.keys())
 
 
-PARAMETRIZABLE = (messages.model.OWN_FORWARD, messages.model.INSTANCE_FORWARD)
+PARAMETRIZABLE = (torch_messages.OWN_FORWARD, messages.model.INSTANCE_FORWARD)
 MODES = [
     pytest.param(build, reason, subclasses, id=f"{name}-{subclasses}")
     for name, (build, reason) in REFUSED.items()
