@@ -2,7 +2,10 @@
 
 from __future__ import annotations
 
-from typing import Annotated
+import os
+import signal
+import sys
+from typing import Annotated, Any
 
 import typer
 
@@ -15,7 +18,6 @@ app = typer.Typer(
     name="doconv",
     help="DO-Conv: train over-parameterized convolutions, deploy plain ones.",
     no_args_is_help=True,
-    add_completion=False,
     pretty_exceptions_enable=False,
     rich_markup_mode=None,  # an error is one line, not a box
 )
@@ -41,10 +43,20 @@ app.command()(cost)
 files.register(app)
 
 
-def main() -> None:
-    """Entry point of the installed command."""
+def run() -> None:
+    """Entry point of the command."""
+    for name in ("SIGTERM", "SIGHUP"):  # so that what is half written is removed
+        if hasattr(signal, name):
+            signal.signal(getattr(signal, name), _stop)
+    for name in ("stdout", "stderr"):
+        if getattr(sys, name) is None:  # closed by whoever started us
+            setattr(sys, name, open(os.devnull, "w"))
     app()
 
 
+def _stop(number: int, frame: Any) -> None:
+    raise SystemExit(128 + number)
+
+
 if __name__ == "__main__":
-    main()
+    run()

@@ -15,11 +15,11 @@ Needs the safetensors package; nothing else in doconv_core does.
 
 from __future__ import annotations
 
+import io
 import json
 import os
 from collections.abc import Mapping
 from dataclasses import asdict
-from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -28,6 +28,7 @@ from numpy.typing import NDArray
 from doconv_core import messages
 from doconv_core.files.atomic import replacing
 from doconv_core.files.header import Header, read_header
+from doconv_core.files.reading import read_bytes
 from doconv_core.kernel.spec import DOConvSpec
 from doconv_core.model.state import LayerState, State
 from doconv_core.neighbours.condconv import CondConvSpec
@@ -87,10 +88,10 @@ def load(path: str | os.PathLike[str]) -> State:
     """
     safetensors = _safetensors()
     data = read_bytes(path)
-    header = read_header(data, path)
-    for name, dtype in header.dtypes.items():
-        if dtype not in _DTYPES:
-            raise ValueError(messages.files.bad_file(path, f"{name!r} is of type {dtype}"))
+    header = read_header(io.BytesIO(data), path)
+    for name, array in header.arrays.items():
+        if array.dtype not in _DTYPES:
+            raise ValueError(messages.files.bad_file(path, f"{name!r} is of type {array.dtype}"))
     specs = _specs(header.metadata, path)
     try:
         arrays: dict[str, NDArray[Any]] = safetensors.numpy.load(data)
@@ -110,17 +111,6 @@ def load(path: str | os.PathLike[str]) -> State:
             messages.files.bad_file(path, f"its record does not name {sorted(arrays)}")
         )
     return state
-
-
-def read_bytes(path: str | os.PathLike[str]) -> bytes:
-    """The whole file, read once, so that a file replaced meanwhile is never read as a mixture.
-
-    Raises:
-        OSError: it is a folder, is not there, or cannot be read.
-    """
-    if Path(path).is_dir():
-        raise IsADirectoryError(messages.files.is_a_folder(path))
-    return Path(path).read_bytes()
 
 
 def is_neutral(header: Header) -> bool:

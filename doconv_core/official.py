@@ -193,6 +193,8 @@ def _layer(
     if source != "torch":  # row a*g + q to row q*(I/g) + a
         D = D.reshape(a, I // a, K, S).swapaxes(0, 1).reshape(D.shape)
     if diagonal is not None:  # always the identity, unless somebody trained it
+        if diagonal.shape != D.shape:
+            raise ValueError(messages.layer.bad_shape("d_diag", diagonal.shape, D.shape))
         D = D + (diagonal - identity(K, S)).astype(D.dtype)
     kernel_size = arrays["weight"].shape[2:] if source == "gluon" else None
     return OfficialLayer(source, name, tuple(keys.values()), W, D, bias, kernel_size)

@@ -14,6 +14,7 @@ KernelSize = tuple[int, ...]
 
 SQUARE = "square"
 DEPTHWISE = "depthwise"
+NONE = "none"
 
 
 class Patterns(Generic[T]):
@@ -36,6 +37,11 @@ class Patterns(Generic[T]):
                 return value
         return None
 
+    def names(self, name: str) -> bool:
+        """Whether the pattern that decides for a layer is one for some layers only."""
+        fits = (pattern for pattern, _ in self.rules if fnmatchcase(name, pattern))
+        return next(fits, "*") != "*"
+
     def check_used(self) -> None:
         """Raise UsageError for a pattern that decided nothing: it may be misspelt."""
         for pattern, _ in self.rules:
@@ -50,7 +56,8 @@ class Hints:
         kernel_size: each "PATTERN=3x3", or "3x3" for every layer; "square" for the value lets
             the number of elements decide.
         groups: each "PATTERN=2", or "2"; "depthwise" for the value means one per channel.
-        transposed: each a pattern.
+        transposed: each a pattern; "none" says that none is. Where any is given, the layers that
+            they do not fit are ordinary ones.
 
     Raises:
         UsageError: a value cannot be parsed.
@@ -64,7 +71,15 @@ class Hints:
     ) -> None:
         self.kernel_size = _parse("--kernel-size", kernel_size, _kernel_size)
         self.groups = _parse("--groups", groups, _groups)
-        self.transposed = Patterns("--transposed", [(pattern, True) for pattern in transposed])
+        self._told = bool(transposed)
+        patterns = [(pattern, True) for pattern in transposed if pattern != NONE]
+        self.transposed = Patterns("--transposed", patterns)
+
+    def is_transposed(self, name: str, *, needed: bool) -> bool | None:
+        """Whether a layer is transposed; None where nothing was said that is needed."""
+        if self.transposed.get(name):
+            return True
+        return False if self._told and needed else None
 
     def check_used(self) -> None:
         """Raise UsageError for a value that no layer needed."""

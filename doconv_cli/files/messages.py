@@ -2,9 +2,15 @@
 
 from __future__ import annotations
 
-NOT_ONLY_TENSORS = (
-    "it is damaged, or holds other objects than tensors, and reading those would run the file's "
-    "code; where you trust it, load it yourself and save the model's state_dict()"
-)
-NOT_TORCH = "it is damaged, or not a dict that torch.save wrote"
+NOT_TORCH = "it is damaged, or not a file that torch.save wrote"
+NO_DICT = "it is not a dict or a list of state dicts"
 NOT_GLUON = "it is damaged, or not a Gluon parameter file"
+
+
+def other_object(name: str, path: str) -> str:
+    where = f"at {path!r} " if path else ""
+    return (
+        f"{where}it holds an object of {name!r}, which is neither a tensor nor known to be "
+        f"harmless; where you trust the file, pass --allow {name}, and nothing of it is run "
+        "either way"
+    )

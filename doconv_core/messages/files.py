@@ -21,6 +21,10 @@ def is_no_file(path: Any) -> str:
     return f"{str(path)!r} is a device or a pipe, not a file."
 
 
+def is_there(path: Any) -> str:
+    return f"cannot write the folder {str(path)!r}: there is something already."
+
+
 def no_such_folder(path: Any) -> str:
     return f"cannot write {str(path)!r}: its folder does not exist."
 

@@ -41,7 +41,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
         "tensors": {"deconvolution", "kinds"},
-        "layers": {"copying"},
+        "layers": {"copying", "graphs"},
     },
 }
 """What one adapter needs beside them."""

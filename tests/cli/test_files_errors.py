@@ -19,8 +19,9 @@ import safetensors.torch
 import torch
 from torch import nn
 
-from doconv_cli.files.formats.torch_files import TorchFile
-from tests.cli.command import fail, run
+from doconv_cli.files.layers import layers
+from doconv_cli.files.layers.entries import Made
+from tests.cli.command import fail
 from tests.cli.torch_models import (
     SUFFIXES,
     official_model,
@@ -51,7 +52,11 @@ def test_code_in_a_file_is_not_run(tmp_path: Path, writer: str) -> None:
         torch.save(content, file)
     else:
         file.write_bytes(pickle.dumps(content))
-    assert "holds other objects" in fail(1, "fold", file, file.with_name("out.pt"))
+    said = {
+        "torch": "at 'payload' it holds an object of 'builtins.getattr'",
+        "pickle": "not a file",
+    }
+    assert said[writer] in fail(1, "fold", file, file.with_name("out.pt"))
     assert not trace.exists()
 
 
@@ -114,12 +119,12 @@ def damaged_torch() -> dict[str, tuple[bytes, str]]:
     number = io.BytesIO()
     torch.save(torch.ones(3), number)
     return {
-        "empty": (b"", "not a dict that torch.save wrote"),
+        "empty": (b"", "not a file that torch.save wrote"),
         "cut off": (data[: len(data) // 2], "damaged"),
         "end cut off": (data[:-30], "damaged"),
         "text": (b"weights: none\n", "damaged"),
-        "another archive": (archive.getvalue(), "not a dict that torch.save wrote"),
-        "one tensor": (number.getvalue(), "not a dict that torch.save wrote"),
+        "another archive": (archive.getvalue(), "not a file that torch.save wrote"),
+        "one tensor": (number.getvalue(), "not a dict or a list"),
     }
 
 
@@ -213,7 +218,7 @@ def test_what_was_asked_wrongly_has_exit_code_2(
 
 @pytest.mark.parametrize("suffix", SUFFIXES)
 @pytest.mark.parametrize("existing", [True, False])
-@pytest.mark.parametrize("failing", ["write_bytes", "fsync"])
+@pytest.mark.parametrize("failing", ["pieces", "fsync"])
 def test_a_full_disk_leaves_all_files_as_they_were(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, failing: str, existing: bool, suffix: str
 ) -> None:
@@ -223,7 +228,7 @@ def test_a_full_disk_leaves_all_files_as_they_were(
     file, out = save(STATE, tmp_path / f"file{suffix}"), tmp_path / f"out{suffix}"
     if existing:
         out.write_text("old")
-    monkeypatch.setattr(*((Path, failing) if failing == "write_bytes" else (os, failing)), full)
+    monkeypatch.setattr(*((Made, failing) if failing == "pieces" else (os, failing)), full)
     assert "No space left on device" in fail(1, "fold", file, out)
 
 
@@ -244,11 +249,21 @@ def test_a_file_that_reaches_a_real_limit_leaves_nothing(tmp_path: Path) -> None
     assert [path.name for path in tmp_path.iterdir()] == ["file.pt"]
 
 
-def test_verify_reports_a_kernel_that_is_not_the_composition(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+@pytest.mark.parametrize("suffix", SUFFIXES)
+@pytest.mark.parametrize("existing", [True, False])
+def test_verify_looks_before_the_file_becomes_OUT(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, suffix: str, existing: bool
 ) -> None:
-    file = save(STATE, tmp_path / "file.pt")
-    monkeypatch.setattr(TorchFile, "native", lambda self, new: torch.from_numpy(new.array) * 1.001)
-    done = run("fold", file, tmp_path / "out.pt", "--verify")
-    assert done.code == 1
-    assert "the written kernels differ by" in done.err
+    file, out = save(STATE, tmp_path / f"file{suffix}"), tmp_path / f"out{suffix}"
+    if existing:
+        out.write_text("old")
+    fold = layers.fold_in_pieces
+
+    def wrong(layer: Any, dtype: str) -> Any:
+        kernel = fold(layer, dtype)
+        kernel[0, 0] *= 1 + 2**-22  # two units in the last place, in one channel
+        return kernel
+
+    monkeypatch.setattr(layers, "fold_in_pieces", wrong)
+    error = fail(1, "fold", file, out, "--verify")
+    assert "the written kernel differs by" in error

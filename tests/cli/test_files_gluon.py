@@ -13,7 +13,6 @@ import pytest
 
 pytest.importorskip("doconv_gluon.mxnet", reason="Gluon's files need MXNet", exc_type=ImportError)
 import doconv_gluon
-from doconv_cli.files.formats.gluon_file import GluonFile
 from doconv_core import DOConvSpec
 from doconv_core.official import read
 from doconv_gluon.mxnet import mx
@@ -196,21 +195,3 @@ def test_bfloat16_cannot_be_stored(tmp_path: Path) -> None:
     file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
     error = fail(1, "fold", file, tmp_path / "out.params", "--dtype", "bfloat16")
     assert "cannot hold bfloat16" in error
-
-
-def test_a_file_cut_short_by_a_full_disk_is_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """MXNet does not report what its buffers could not write."""
-
-    def half(name: str, arrays: Any) -> None:
-        whole(name, arrays)
-        path = Path(name)
-        path.write_bytes(path.read_bytes()[:-10])
-
-    file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
-    whole = mx.nd.save
-    monkeypatch.setattr(mx.nd, "save", half)
-    assert "is the disk full?" in fail(1, "fold", file, tmp_path / "out.params")
-    monkeypatch.undo()
-    assert GluonFile(file).arrays

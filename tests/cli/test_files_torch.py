@@ -17,7 +17,7 @@ import torch
 from torch import nn
 
 import doconv_torch
-from tests.cli.command import succeed
+from tests.cli.command import fail, succeed
 from tests.cli.torch_models import (
     GROUPS_AND_KINDS,
     SUFFIXES,
@@ -86,6 +86,7 @@ def test_everything_else_in_the_file_is_kept(tmp_path: Path) -> None:
     assert list(out) == list(content)
     state = out.pop("state_dict")
     del content["state_dict"]
+    content["optimizer"]["param_groups"][0]["params"] = list(range(12))  # without five D's
     assert out == content
     expected = doconv_torch.fold(model).state_dict()
     assert_same(state, expected)
@@ -106,7 +107,7 @@ def test_several_state_dicts_are_folded_each_under_its_name(tmp_path: Path) -> N
 
 def test_metadata_of_safetensors_are_kept(tmp_path: Path) -> None:
     file = save(trained(plain_model()).state_dict(), tmp_path / "file.safetensors")
-    succeed("fold", file, tmp_path / "out.safetensors")
+    succeed("fold", file, tmp_path / "out.safetensors", "--transposed", "up")
     with safetensors.safe_open(tmp_path / "out.safetensors", "pt") as out:
         assert out.metadata() == {"format": "pt"}
 
@@ -162,11 +163,40 @@ torch.save(model(torch.ones(1, 3, 9, 9)), sys.argv[2])
 # --- ordinary or transposed --------------------------------------------------------------
 
 
-def test_layers_that_may_be_transposed_are_named(tmp_path: Path) -> None:
-    model = trained(nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 5, 3)))
-    file = save(dict(model.state_dict()), tmp_path / "file.pt")  # without what torch records
-    for command in (("inspect", file), ("fold", file, tmp_path / "out.pt")):
-        assert succeed(*command).err.startswith("note: 1 layers, such as '0', are taken for ord")
+@pytest.mark.parametrize("suffix", SUFFIXES)
+def test_layers_that_may_be_transposed_are_not_guessed(tmp_path: Path, suffix: str) -> None:
+    model = trained(
+        nn.Sequential(
+            nn.Conv2d(4, 4, 3),
+            nn.ConvTranspose2d(4, 4, 3),
+            nn.Conv2d(4, 4, 3, groups=4),  # of its D either way
+            nn.Conv2d(4, 5, 3),
+        )
+    )
+    file = save(dict(model.state_dict()), tmp_path / f"file{suffix}")  # without what torch records
+    out = tmp_path / f"out{suffix}"
+    error = fail(2, "fold", file, out)
+    assert "2 layers" in error
+    assert "'0', '1'; pass --transposed" in error
+    shown = succeed("inspect", file, "--json")
+    assert [row["ambiguous"] for row in shown.json["layers"]] == [True, True, False, False]
+    assert "2 layers may be transposed" in shown.err
+    assert succeed("fold", file, out, "--transposed", "1", "--verify").err == ""
+    assert_same(load(out), doconv_torch.fold(model).state_dict())
+
+
+def test_none_can_be_said_to_be_transposed(tmp_path: Path) -> None:
+    model = trained(nn.Sequential(nn.Conv2d(4, 4, 3)))
+    file = save(dict(model.state_dict()), tmp_path / "file.safetensors")
+    succeed("fold", file, tmp_path / "out.safetensors", "--transposed", "none")
+    assert_same(load(tmp_path / "out.safetensors"), doconv_torch.fold(model).state_dict())
+
+
+def test_a_D_that_is_the_same_for_all_channels_needs_no_saying(tmp_path: Path) -> None:
+    model = doconv_torch.convert(nn.Sequential(nn.ConvTranspose2d(4, 4, 3)))
+    file = save(dict(model.state_dict()), tmp_path / "file.safetensors")
+    assert succeed("fold", file, tmp_path / "out.safetensors").err == ""
+    assert_same(load(tmp_path / "out.safetensors"), doconv_torch.fold(model).state_dict())
 
 
 def test_what_a_state_dict_records_is_believed(tmp_path: Path) -> None:
@@ -235,7 +265,7 @@ def test_inspect_shows_every_convolution(tmp_path: Path) -> None:
     stem = rows["stem"]
     assert stem == {
         "name": "stem", "kind": "DO-Conv", "kernel_size": [3, 3], "groups": 1, "W": [8, 3, 9],
-        "D": [3, 9, 9], "D_mul": 9, "offset": 0.5, "dtype": "float32",
+        "D": [3, 9, 9], "D_mul": 9, "offset": 0.5, "ambiguous": False, "dtype": "float32",
         "parameters": 8 * 27 + 3 * 81, "folded_parameters": 8 * 27,
     }  # fmt: skip
     assert rows["grouped"]["offset"] == 0

@@ -3,100 +3,136 @@
 from __future__ import annotations
 
 from abc import abstractmethod
-from collections.abc import Mapping
+from collections.abc import Iterable, Mapping
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
-import numpy as np
-
-from doconv_cli.files.formats.checkpoint import CheckpointFile
+from doconv_cli.files.formats.checkpoint import Check, CheckpointFile, Options
 from doconv_cli.files.hints import Hints
-from doconv_cli.files.layers.arrays import Shape
+from doconv_cli.files.layers.arrays import looks_like_D
+from doconv_cli.files.layers.composing import raw
+from doconv_cli.files.layers.entries import RAW, Array, Content, widened
 from doconv_cli.files.layers.find import find_layers
-from doconv_cli.files.layers.layers import Array, DOLayer, Layer, PlainLayer, Stored, sibling
+from doconv_cli.files.layers.layers import DOLayer, Layer
 from doconv_core import DOConvSpec, messages
-from doconv_core.files.atomic import replacing
 
-FLOATS = ("float16", "bfloat16", "float32", "float64")
+
+class Other(NamedTuple):
+    """What is no array that can be computed with; it is written as it was."""
+
+    node: Any
+    fault: str = ""
+    """Why it is none, if it is named like one."""
+
+
+Stored = Content | Other
+
+
+class Written(NamedTuple):
+    """What to write under a key, and the key that stood there."""
+
+    key: str
+    content: Stored
+    origin: str
 
 
 class ArrayFile(CheckpointFile):
     """A file of named arrays.
 
     Attributes:
-        arrays: all of them, in the host's own type, in the file's order.
+        contents: everything in it, in its order.
+        arrays: those among it that a convolution can have.
+        recorded: whether a layer is transposed, where the file says it.
     """
 
     separators = "."
     source = ""
-    arrays: dict[str, Any]
-    recorded: Mapping[str, bool]
-    shapes: Mapping[str, Shape]
+    dtypes = tuple(RAW)
+    """A convolution's types that the format can hold."""
 
-    def __init__(self, path: Path) -> None:
-        super().__init__(path)
+    recorded: Mapping[str, bool]
+
+    def __init__(self, path: Path, options: Options) -> None:
+        super().__init__(path, options)
         self.recorded = {}
-        self.arrays = self.read(path)
-        self.shapes = {
-            key: tuple(array.shape)
-            for key, array in self.arrays.items()
-            if self.dtype(key) in FLOATS
+        self.contents = self.read(path)
+        self.arrays = {
+            key: content
+            for key, content in self.contents.items()
+            if not isinstance(content, Other) and content.dtype in RAW
         }
 
     @abstractmethod
-    def read(self, path: Path) -> dict[str, Any]:
-        """Read the file."""
+    def read(self, path: Path) -> dict[str, Stored]:
+        """Read what the file says of its arrays."""
 
     @abstractmethod
-    def write(self, arrays: dict[str, Any], temporary: Path) -> None:
+    def write(self, contents: list[Written], temporary: Path) -> None:
         """Write a file like this one, with other arrays."""
-
-    @abstractmethod
-    def dtype(self, key: str) -> str:
-        """The name of an array's type; anything not among FLOATS is no convolution's."""
-
-    @abstractmethod
-    def numpy(self, key: str) -> Array:
-        """An array of one of FLOATS, exactly; bfloat16 as float32."""
-
-    @abstractmethod
-    def native(self, stored: Stored) -> Any:
-        """An array in the host's own type."""
 
     def layers(self, hints: Hints) -> list[Layer]:
         return find_layers(self, hints)
 
-    def fold(self, layers: list[DOLayer], out: Path, dtype: str | None) -> None:
-        self._replace({layer.keys: layer.plain(dtype) for layer in layers}, out)
+    def unplaced(self, layers: Iterable[Layer]) -> list[str]:
+        known = {key for layer in layers if isinstance(layer, DOLayer) for key in layer.keys}
+        return [
+            key
+            for key, content in self.contents.items()
+            if key not in known and self._is_D(key, content)
+        ]
 
-    def convert(self, layers: list[tuple[Layer, DOConvSpec]], out: Path) -> None:
-        changes: dict[tuple[str, ...], dict[str, Any]] = {}
-        for layer, spec in layers:
-            if isinstance(layer, PlainLayer):
-                zeros = Stored(np.zeros(spec.D_shape, np.float32), layer.dtype)
-                # the very array, so that what it carries beside its values stays
-                weight = {layer.weight: self.arrays[layer.weight]}
-                changes[layer.weight,] = {**weight, sibling(layer.weight, "D"): zeros}
-            else:
-                changes[layer.keys] = layer.trainable()
-        self._replace(changes, out)
+    def fold(self, layers: list[DOLayer], out: Path, dtype: str | None, check: Check) -> None:
+        self._replace([(layer, layer.plain(dtype)) for layer in layers], out, check)
 
-    def kernel(self, weight: str) -> Array:
-        return self.numpy(weight).astype(np.float64)
+    def convert(self, layers: list[tuple[Layer, DOConvSpec]], out: Path, check: Check) -> None:
+        self._replace([(layer, layer.trainable(spec)) for layer, spec in layers], out, check)
 
-    def _replace(self, changes: Mapping[tuple[str, ...], Mapping[str, Any]], out: Path) -> None:
-        """Write the file with some keys' arrays replaced, the new ones where the first was."""
-        starts = {keys[0]: new for keys, new in changes.items()}
-        gone = {key for keys in changes for key in keys}
-        made = {key for new in changes.values() for key in new}
-        if taken := made & (self.arrays.keys() - gone):
-            raise ValueError(messages.files.bad_file(self.path, f"it has another {min(taken)!r}"))
-        arrays: dict[str, Any] = {}
-        for key, array in self.arrays.items():
-            if key in starts:
-                for name, new in starts[key].items():
-                    arrays[name] = self.native(new) if isinstance(new, Stored) else new
-            elif key not in gone:
-                arrays[key] = array
-        with replacing(out) as temporary:
-            self.write(arrays, temporary)
+    def array(self, key: str) -> Array:
+        content = self.arrays[key]
+        return widened(raw(content), content.dtype)
+
+    def _is_D(self, key: str, content: Stored) -> bool:
+        if not looks_like_D(key, self.separators):
+            return False
+        return bool(content.fault) if isinstance(content, Other) else len(content.shape) == 3
+
+    def _replace(
+        self, changes: list[tuple[Layer, dict[str, Content | str]]], out: Path, check: Check
+    ) -> None:
+        """Write the file with some layers' arrays replaced: D and W_extra behind the bias."""
+        gone = {key: layer for layer, _ in changes for key in _keys(layer)}
+        made: dict[str, list[tuple[str, Content | str]]] = {}
+        for layer, new in changes:
+            first, bias = _keys(layer)[0], layer.weight.removesuffix("weight") + "bias"
+            behind = bias if bias in self.contents else first
+            for key, content in new.items():
+                if (
+                    content not in ("", None)
+                    and isinstance(content, Content)
+                    and content.dtype not in self.dtypes
+                ):
+                    raise ValueError(messages.files.no_bfloat16(self.path))
+                if key in self.contents and key not in gone:
+                    raise ValueError(messages.files.bad_file(self.path, f"it has another {key!r}"))
+                made.setdefault(first if key == layer.weight else behind, []).append((key, content))
+        contents: list[Written] = []
+        for key, stored in self.contents.items():
+            if key not in gone:
+                contents.append(Written(key, stored, key))
+            for name, content in made.get(key, ()):
+                same = self.contents[content] if isinstance(content, str) else content
+                contents.append(Written(name, same, key))
+        self.prepare(contents, changes)
+        with self.replacing(out) as temporary:
+            self.write(contents, temporary)
+            if check is not None:
+                check(self.written(temporary))
+
+    def prepare(
+        self, contents: list[Written], changes: list[tuple[Layer, dict[str, Content | str]]]
+    ) -> None:
+        """What else has to change with the layers; raises before anything is written."""
+
+
+def _keys(layer: Layer) -> tuple[str, ...]:
+    return layer.keys if isinstance(layer, DOLayer) else (layer.weight,)

@@ -2,55 +2,67 @@
 
 from __future__ import annotations
 
+import os
 from importlib import import_module
 from pathlib import Path
 
 from doconv_cli.files.errors import UsageError
-from doconv_cli.files.formats.checkpoint import CheckpointFile
-from doconv_core.checkpoint import is_neutral, read_bytes
+from doconv_cli.files.formats.checkpoint import CheckpointFile, Options
+from doconv_core.checkpoint import is_neutral
 from doconv_core.files.header import read_header
+from doconv_core.files.reading import open_regular
 
+_FOLDER = ("",)
+_TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _FORMATS = {  # a framework is imported when a file of its own is read
-    (".pt", ".pth", ".bin", ".ckpt", ".tar"): ("torch_files", "TorchFile"),
-    (".safetensors",): ("torch_files", "SafetensorsFile"),
+    _TORCH: ("torch_file", "TorchFile"),
+    (".safetensors",): ("safetensors_file", "SafetensorsFile"),
+    (".safetensors.index.json",): ("safetensors_file", "ShardedFolder"),
     (".params",): ("gluon_file", "GluonFile"),
     (".keras",): ("keras_file", "KerasFile"),
     (".weights.h5",): ("keras_file", "KerasWeightsFile"),
 }
 
 
-def open_file(path: Path, model: Path | None = None) -> CheckpointFile:
+def open_file(path: Path, options: Options) -> CheckpointFile:
     """Read a checkpoint of any format.
 
     Args:
         path: the file.
-        model: a file of the model, for a format that holds weights only.
+        options: how.
 
     Raises:
         UsageError: the name's end says no format, or the model is missing or not needed.
         ValueError, OSError, ImportError: as :class:`CheckpointFile`.
     """
-    module, name = _FORMATS[_suffixes(path)]
-    if (model is None) == (name == "KerasWeightsFile"):
+    module, name = _format(path)
+    if (options.model is None) == (name == "KerasWeightsFile"):
         raise UsageError("--model MODEL.keras is needed for a .weights.h5 file, and only for one")
-    if path.suffix == ".safetensors" and is_neutral(read_header(read_bytes(path), path)):
-        module, name = "numpy_files", "NeutralFile"
+    if path.suffix == ".safetensors":
+        with open_regular(path) as file:
+            if is_neutral(read_header(file, path)):
+                module, name = "neutral_file", "NeutralFile"
     file_class = getattr(import_module(f"doconv_cli.files.formats.{module}"), name)
-    file: CheckpointFile = file_class(path) if model is None else file_class(path, model)
-    return file
+    opened: CheckpointFile = file_class(path, options)
+    return opened
 
 
-def check_names(path: Path, out: Path) -> None:
-    """Raise UsageError unless ``out`` is another file than ``path``, and of the same format."""
-    if _suffixes(path) != _suffixes(out):
+def check_names(path: Path, out: Path, *, force: bool) -> None:
+    """Raise UsageError unless ``out`` can be written, and is of the format of ``path``."""
+    given, wanted = _format(path), _format(out, new=path)
+    if given != wanted:
         raise UsageError(f"{str(out)!r} must be of the format of {str(path)!r}")
-    if path.resolve() == out.resolve() or (out.exists() and path.samefile(out)):
+    if os.path.realpath(path) == os.path.realpath(out) or (out.exists() and path.samefile(out)):
         raise UsageError("OUT must be another file than FILE")
+    if out.is_file() and not force and not out.stat().st_mode & 0o222:
+        raise UsageError(f"{str(out)!r} is read-only; pass --force to replace it")
 
 
-def _suffixes(path: Path) -> tuple[str, ...]:
-    for suffixes in _FORMATS:
+def _format(path: Path, new: Path | None = None) -> tuple[str, str]:
+    for suffixes, found in _FORMATS.items():
         if path.name.endswith(suffixes):
-            return suffixes
+            return found
+    if path.is_dir() or (new is not None and _format(new)[1] == "ShardedFolder"):
+        return _FORMATS[(".safetensors.index.json",)]
     known = ", ".join(suffix for suffixes in _FORMATS for suffix in suffixes)
     raise UsageError(f"the name of {str(path)!r} must end in one of {known}")

@@ -6,7 +6,7 @@ import re
 from collections.abc import Mapping
 from typing import Protocol
 
-from doconv_cli.files.layers.layers import Array
+from doconv_cli.files.layers.entries import Content
 from doconv_core import messages
 
 Shape = tuple[int, ...]
@@ -26,19 +26,16 @@ class Arrays(Protocol):
     recorded: Mapping[str, bool]
     """Whether a layer is transposed, where the file says it."""
 
-    shapes: Mapping[str, Shape]
-
-    def dtype(self, key: str) -> str:
-        """The name of an array's type."""
-
-    def numpy(self, key: str) -> Array:
-        """An array, exactly; bfloat16 as float32."""
+    @property
+    def arrays(self) -> Mapping[str, Content]:
+        """Those of a convolution's types."""
 
 
 _NAMES = "weight|bias|D|W_extra|W|d_diag|D_diag"
 # How torch.nn.utils.parametrize stores a weight that doconv_torch over-parameterized.
 _PARAMETRIZED = re.compile(
-    r"(?P<prefix>(?:.*\.)?)parametrizations\.weight\.(?:original|0\.(?P<array>D|W_extra))"
+    r"(?P<prefix>(?:.*\.)?)parametrizations\.weight\.(?:original|0\.(?P<array>D|W_extra))",
+    re.DOTALL,
 )
 
 
@@ -51,15 +48,40 @@ def by_layer(file: Arrays) -> dict[str, Keys]:
     Raises:
         ValueError: a layer has an array under two keys.
     """
-    pattern = re.compile(rf"(?P<prefix>(?:.*[{file.separators}])?)(?P<array>{_NAMES})")
+    pattern = re.compile(rf"(?P<prefix>(?:.*[{file.separators}])?)(?P<array>{_NAMES})", re.DOTALL)
     found: dict[str, Keys] = {}
-    for key, shape in file.shapes.items():
+    for key, content in file.arrays.items():
         match = _PARAMETRIZED.fullmatch(key) or pattern.fullmatch(key)
         if match is None:
             continue
         array = match["array"] or "weight"
-        if array in {"W", "D", "W_extra"} and len(shape) != 3:
+        if array in {"W", "D", "W_extra"} and len(content.shape) != 3:
             continue  # of some other kind of layer
         if found.setdefault(match["prefix"], {}).setdefault(array, key) != key:
             raise ValueError(messages.files.array_twice(match["prefix"][:-1], array))
     return found
+
+
+def looks_like_D(key: str, separators: str) -> bool:
+    """Whether a key, by its name alone, may be of a D or of W's further columns."""
+    match = _PARAMETRIZED.fullmatch(key)
+    own = re.split(f"[{separators}]", key)[-1] if match is None else match["array"]
+    return own in {"D", "W_extra"}
+
+
+def names_an_array(key: str) -> bool:
+    """Whether a key of PyTorch's may be of a convolution's W or D."""
+    return _PARAMETRIZED.fullmatch(key) is not None or key.rpartition(".")[2] in {
+        "weight",
+        "W",
+        "D",
+    }
+
+
+def channels(file: Arrays) -> set[int]:
+    """How many channels anything in the file gives: a norm, a linear layer, a convolution."""
+    return {
+        content.shape[0]
+        for key, content in file.arrays.items()
+        if content.shape and key.endswith(("weight", "gamma", "bias", "beta", "running_mean"))
+    }

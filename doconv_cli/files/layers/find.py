@@ -5,14 +5,12 @@ from __future__ import annotations
 import math
 from collections.abc import Mapping
 
-import numpy as np
-
 from doconv_cli.files.hints import Hints
 from doconv_cli.files.layers.arrays import Arrays, Keys, Shape, by_layer
+from doconv_cli.files.layers.composing import rows_agree
 from doconv_cli.files.layers.find_official import find_official
 from doconv_cli.files.layers.layers import DOLayer, Layer, PlainLayer
 from doconv_core import DOConvSpec, messages
-from doconv_core.kernel.layout import to_canonical
 
 
 def find_layers(file: Arrays, hints: Hints) -> list[Layer]:
@@ -32,16 +30,16 @@ def find_layers(file: Arrays, hints: Hints) -> list[Layer]:
     theirs = find_official(file, groups, hints)
     for prefix, keys in groups.items():
         if _is_condconv(file, prefix, keys):
-            if f"{prefix}D" in file.shapes:
+            if f"{prefix}D" in file.arrays:
                 raise ValueError(messages.files.condconv_layer(prefix[:-1]))
         elif prefix in theirs:
             layers.append(theirs[prefix])
         elif "D" in keys or "W_extra" in keys:
             layers.append(_ours(file, prefix, keys, hints))
-        elif "weight" in keys and 3 <= len(file.shapes[keys["weight"]]) <= 5:
-            weight, bias = keys["weight"], _bias(file.shapes.get(keys.get("bias", "")))
-            dtype = file.dtype(weight)
-            layers.append(PlainLayer(prefix[:-1], weight, file.shapes[weight], dtype, bias))
+        elif "weight" in keys and 3 <= len(file.arrays[keys["weight"]].shape) <= 5:
+            weight = file.arrays[keys["weight"]]
+            bias = _bias(file.arrays[keys["bias"]].shape if "bias" in keys else None)
+            layers.append(PlainLayer(prefix[:-1], keys["weight"], weight.shape, weight.dtype, bias))
     return layers
 
 
@@ -51,32 +49,31 @@ def _is_condconv(file: Arrays, prefix: str, keys: Keys) -> bool:
     A plain CondConv layer with neither bias nor routing looks like a convolution in one dimension
     more.
     """
-    if "weight" not in keys or len(file.shapes[keys["weight"]]) < 4:
+    if "weight" not in keys or len(file.arrays[keys["weight"]].shape) < 4:
         return False
-    ndims = [len(file.shapes.get(prefix + array, ())) for array in ("bias", "D")]
-    return ndims[0] == 2 or ndims[1] == 4 or f"{prefix}routing.weight" in file.shapes
+    beside = [file.arrays.get(prefix + array) for array in ("bias", "D")]
+    ndims = [0 if array is None else len(array.shape) for array in beside]
+    return ndims[0] == 2 or ndims[1] == 4 or f"{prefix}routing.weight" in file.arrays
 
 
 def _ours(file: Arrays, prefix: str, keys: Keys, hints: Hints) -> DOLayer:
     name = prefix[:-1]
     if not {"weight", "D"} <= keys.keys():
         raise ValueError(messages.files.incomplete_layer(name, sorted(keys)))
-    shapes = {array: file.shapes[key] for array, key in keys.items()}
+    arrays = {array: file.arrays[key] for array, key in keys.items()}
+    shapes = {array: content.shape for array, content in arrays.items()}
     spec, groups, sure = _spec(name, shapes, file.recorded.get(name), hints)
-    layout = "IOk" if spec.transposed else "OIk"
-    arrays = [file.numpy(keys[array]) for array in ("weight", "W_extra") if array in keys]
     return DOLayer(
         name=name,
         spec=spec,
         groups=groups,
         kernel_size=spec.kernel_size,
-        W=np.concatenate([to_canonical(spec, array, layout) for array in arrays], axis=2),
-        D=file.numpy(keys["D"]),
         bias=_bias(shapes.get("bias")),
-        dtype=file.dtype(keys["weight"]),
+        dtype=arrays["weight"].dtype,
         weight=prefix + "weight",
         keys=tuple(key for array, key in keys.items() if array != "bias"),
-        looks_transposed=not sure,
+        arrays=arrays,
+        ambiguous=not (sure or rows_agree(arrays["D"])),
     )
 
 
@@ -105,16 +102,20 @@ def _spec(
     transposed = channels == first
     if bias:
         transposed = transposed and _divides(second, bias) and _divides(bias // second, first)
-    told = True if hints.transposed.get(name) else recorded
+    # A depthwise layer's output is of the input channel that its D is of, either way.
+    depthwise = second == 1 and channels == first
+    told = hints.is_transposed(name, needed=ordinary and transposed and not depthwise)
+    if told is None:
+        told = recorded
     is_transposed = not ordinary if told is None else told
     if not (transposed if is_transposed else ordinary):
         raise misfit
+    sure = told is not None or not transposed or depthwise
     if is_transposed:  # D acts on the first axis, so that nothing depends on the groups
         spec = DOConvSpec(channels, second, tuple(kernel_size), 1, S, transposed=True)
         return spec, bias // second or None, True
     groups = channels // second
-    spec = DOConvSpec(channels, first, tuple(kernel_size), groups, S)
-    return spec, groups, told is not None or not transposed
+    return DOConvSpec(channels, first, tuple(kernel_size), groups, S), groups, sure
 
 
 def _divides(divisor: int, number: int) -> bool:

@@ -4,15 +4,22 @@ from __future__ import annotations
 
 import math
 from collections.abc import Mapping
+from functools import partial
+
+import numpy as np
 
 from doconv_cli.files.errors import UsageError
 from doconv_cli.files.hints import Hints, KernelSize
 from doconv_cli.files.layers.arrays import Arrays, Keys
-from doconv_cli.files.layers.layers import DOLayer
+from doconv_cli.files.layers.composing import raw
+from doconv_cli.files.layers.entries import Array, Content, widened
+from doconv_cli.files.layers.layers import OfficialDOLayer
 from doconv_core import DOConvSpec, messages, official
 
 
-def find_official(file: Arrays, by_layer: Mapping[str, Keys], hints: Hints) -> dict[str, DOLayer]:
+def find_official(
+    file: Arrays, by_layer: Mapping[str, Keys], hints: Hints
+) -> dict[str, OfficialDOLayer]:
     """The official layers of a file.
 
     Args:
@@ -29,13 +36,62 @@ def find_official(file: Arrays, by_layer: Mapping[str, Keys], hints: Hints) -> d
     """
     find = {"torch": _in_torch, "gluon": _in_gluon}.get(file.source)
     theirs = find(file, by_layer) if find else []
+    # By their sizes alone: an official file's arrays are read when they are needed.
     keys = [key for prefix in theirs for key in by_layer[prefix].values()]
-    found = official.read({key: file.numpy(key) for key in keys}, file.source) if keys else {}
+    found = official.read({key: _sizes(file.arrays[key]) for key in keys}, file.source)
     return {
-        prefix: _layer(file, prefix, by_layer[prefix], found[prefix[:-1]], hints)
+        prefix: official_layer(
+            found[prefix[:-1]],
+            {key: file.arrays[key] for key in by_layer[prefix].values()},
+            prefix + "weight",
+            _asked(prefix[:-1], found[prefix[:-1]], hints),
+        )
         for prefix in theirs
         if prefix[:-1] in found
     }
+
+
+def official_layer(
+    sizes: official.OfficialLayer,
+    contents: Mapping[str, Content],
+    weight: str,
+    kernel_size: KernelSize | None,
+    layout: str = "OIk",
+) -> OfficialDOLayer:
+    """One of the authors' layers, from its sizes and where its arrays lie."""
+    O, channels, S = sizes.W.shape
+    K = 1 if sizes.D is None else sizes.D.shape[1]
+    # A 1x1 layer's groups are not known, and nothing depends on them.
+    groups = sizes.groups or 1
+    spec = DOConvSpec(channels * groups, O, kernel_size or (K,), groups, S)
+    W = next(key for key in sizes.keys if key.endswith(("W", "weight", "kernel", "kernel:0")))
+    own = {key: contents[key] for key in sizes.keys}
+    return OfficialDOLayer(
+        name=sizes.name,
+        spec=spec,
+        groups=sizes.groups,
+        kernel_size=kernel_size,
+        bias=0 if sizes.bias is None else sizes.bias.size,
+        dtype=contents[W].dtype,
+        weight=weight,
+        keys=tuple(key for key in sizes.keys if not key.endswith(("bias", "bias:0"))),
+        arrays=own,
+        expressible=sizes.expressible,
+        layout=layout,
+        load=partial(_load, sizes, own),
+    )
+
+
+def _load(sizes: official.OfficialLayer, contents: Mapping[str, Content]) -> official.OfficialLayer:
+    arrays: dict[str, Array] = {}
+    for key, content in contents.items():
+        arrays[key] = widened(raw(content), content.dtype)
+    return official.read(arrays, sizes.source)[sizes.name]
+
+
+def _sizes(content: Content) -> Array:
+    """An array of the same sizes that takes no memory."""
+    return np.broadcast_to(np.zeros((), np.float32), content.shape)
 
 
 _D = {"D", "d_diag", "D_diag"}
@@ -53,8 +109,8 @@ def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
     ours, theirs = set(), set()
     for prefix, keys in by_layer.items():
         if {"weight", "D"} <= keys.keys():
-            K = math.prod(file.shapes[keys["weight"]][2:])
-            D = file.shapes[keys["D"]]
+            K = math.prod(file.arrays[keys["weight"]].shape[2:])
+            D = file.arrays[keys["D"]].shape
             if D[1:] == (K, K) or "W_extra" in keys:
                 ours.add(prefix)
             if D[:2] == (K, K) and "W_extra" not in keys:
@@ -63,35 +119,15 @@ def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
     if both and (ours == theirs or (ours - both and theirs - both)):
         prefix = min(both)
         raise ValueError(
-            messages.files.whose_layer(prefix[:-1], file.shapes[by_layer[prefix]["D"]])
+            messages.files.whose_layer(prefix[:-1], file.arrays[by_layer[prefix]["D"]].shape)
         )
     return sorted(theirs) if theirs - both else []
 
 
-def _layer(
-    file: Arrays, prefix: str, keys: Keys, layer: official.OfficialLayer, hints: Hints
-) -> DOLayer:
-    O, channels, S = layer.W.shape
-    K = 1 if layer.D is None else layer.D.shape[1]
-    kernel_size = layer.kernel_size or _asked(prefix[:-1], K, hints)
-    # A 1x1 layer's groups are not known, and nothing depends on them.
-    spec = DOConvSpec(channels * (layer.groups or 1), O, kernel_size or (K,), layer.groups or 1, S)
-    return DOLayer(
-        name=prefix[:-1],
-        spec=spec,
-        groups=layer.groups,
-        kernel_size=kernel_size,
-        W=layer.W,
-        D=layer.D,
-        bias=0 if layer.bias is None else layer.bias.size,
-        dtype=file.dtype(keys.get("W") or keys["weight"]),
-        weight=prefix + "weight",
-        keys=tuple(key for array, key in keys.items() if array != "bias"),
-        official=layer,
-    )
-
-
-def _asked(name: str, K: int, hints: Hints) -> KernelSize | None:
+def _asked(name: str, sizes: official.OfficialLayer, hints: Hints) -> KernelSize | None:
+    if sizes.kernel_size is not None:
+        return sizes.kernel_size
+    K = 1 if sizes.D is None else sizes.D.shape[1]
     asked = hints.kernel_size.get(name)
     if asked is None:
         return None

@@ -3,26 +3,17 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterable
-from dataclasses import dataclass
-from typing import Any, ClassVar, NamedTuple
-
-import numpy as np
-from numpy.typing import NDArray
+from collections.abc import Callable, Iterable
+from dataclasses import dataclass, field
+from typing import ClassVar
 
 from doconv_cli.files.errors import UsageError
-from doconv_core import DOConvSpec, fold_kernel, identity, over_parameterize
+from doconv_cli.files.layers.composing import fold_in_pieces, offset_size
+from doconv_cli.files.layers.entries import Array, Content, Made, held, zeros
+from doconv_cli.text import counted
+from doconv_core import DOConvSpec, over_parameterize
 from doconv_core.kernel.layout import from_canonical
 from doconv_core.official import OfficialLayer
-
-Array = NDArray[Any]
-
-
-class Stored(NamedTuple):
-    """An array to store, and the name of its type in the file (bfloat16 comes as float32)."""
-
-    array: Array
-    dtype: str
 
 
 @dataclass(frozen=True)
@@ -68,103 +59,139 @@ class PlainLayer:
         channels = (first, second * groups) if transposed else (second * groups, first)
         return DOConvSpec(*channels, tuple(kernel_size), groups, transposed=transposed)
 
+    def trainable(self, spec: DOConvSpec) -> dict[str, Content | str]:
+        """What this library's layer stores, by key; a text is another key, kept as it is."""
+        return {
+            self.weight: self.weight,
+            sibling(self.weight, "D"): zeros(spec.D_shape, self.dtype),
+        }
+
 
 @dataclass(frozen=True, eq=False)
 class DOLayer:
-    """A DO-Conv layer, its arrays in the canonical layout.
+    """A DO-Conv layer.
 
     Attributes:
         name: its path in the model.
         spec: its sizes; where the kernel's size is not known, the kernel is one axis.
         groups: None where the file does not tell.
         kernel_size: None where the file does not tell.
-        W: (O, I/g, S).
-        D: (I, K, S), or None for K = 1.
         bias: elements of its bias.
         dtype: the type of W in the file.
         weight: the key of the plain layer's weight.
         keys: those of the layer's own arrays in the file, its bias not included.
-        looks_transposed: whether a transposed layer could have the same arrays.
-        official: the layer as the authors' code has it, if it comes from there.
+        arrays: its weight, D and W_extra in PyTorch's layout, where there are any.
+        ambiguous: whether a transposed layer of the same arrays would have another kernel.
     """
 
     name: str
     spec: DOConvSpec
     groups: int | None
     kernel_size: tuple[int, ...] | None
-    W: Array
-    D: Array | None
     bias: int
     dtype: str
     weight: str
     keys: tuple[str, ...]
-    looks_transposed: bool = False
-    official: OfficialLayer | None = None
+    arrays: dict[str, Content] = field(repr=False)
+    ambiguous: bool = False
 
     @property
     def kind(self) -> str:
         """What it is, in words."""
-        official = "official " if self.official else ""
-        return official + self.spec.kind + (", transposed" if self.spec.transposed else "")
+        return self.spec.kind + (", transposed" if self.spec.transposed else "")
 
     @property
     def parameters(self) -> tuple[int, int]:
         """In the file, and folded."""
-        folded = self.W[..., : self.spec.K].size + self.bias
-        return self.W.size + (0 if self.D is None else self.D.size) + self.bias, folded
+        folded = math.prod(self.spec.kernel_shape) + self.bias
+        return trained_parameters(self.spec, self.bias), folded
 
-    def kernel(self, dtype: str) -> Array:
-        """The folded kernel in PyTorch's layout, rounded once.
+    @property
+    def shape(self) -> tuple[int, ...]:
+        """Of the plain layer's weight, in PyTorch's layout."""
+        O, a, _ = self.spec.W_shape
+        first = (a * self.spec.groups, O // self.spec.groups) if self.spec.transposed else (O, a)
+        return (*first, *self.spec.kernel_size)
 
-        Raises:
-            ValueError: an array is not finite, or the kernel does not fit the type.
+    def plain(self, dtype: str | None) -> dict[str, Content | str]:
+        """The plain layer's weight, by key: the kernel, composed in float64 and rounded once.
+
+        What :attr:`Made.make` raises: ValueError for an array that is not finite, or a kernel that
+        does not fit the type.
         """
-        if self.official is not None:
-            kernel = self.official.kernel(dtype)
-        else:
-            kernel = fold_kernel(self.spec, self.W, self.D, dtype, self.name)
-        return pytorch_layout(self.spec, kernel)
-
-    def plain(self, dtype: str | None) -> dict[str, Stored]:
-        """The plain layer's weight, by key."""
         dtype = dtype or self.dtype
-        return {self.weight: Stored(self.kernel(dtype), dtype)}
+        return {self.weight: Made(dtype, self.shape, lambda: fold_in_pieces(self, dtype))}
 
-    def trainable(self) -> dict[str, Stored]:
-        """What this library's layer stores, by key.
-
-        An official layer that no DO-Conv layer can express starts anew from its kernel, with D
-        zero: it computes the same.
-        """
-        W, D, K = self.W, self.D, self.spec.K
-        if self.official is not None and not self.official.expressible:
-            free = W[..., self.spec.S - self.spec.free_columns :]  # meets a D of zero as well
-            W, D = over_parameterize(self.spec, self.official.kernel(self.dtype), free)
-        arrays = {"weight": pytorch_layout(self.spec, W[..., :K])}
-        if D is not None:
-            arrays["D"] = D
-        if self.spec.extra_columns:
-            arrays["W_extra"] = pytorch_layout(self.spec, W[..., K:], spatial=False)
-        return {
-            sibling(self.weight, name): Stored(array, self.dtype) for name, array in arrays.items()
-        }
+    def trainable(self, spec: DOConvSpec) -> dict[str, Content | str]:
+        """What this library's layer stores: what it is."""
+        return {key: key for key in self.keys}
 
     @property
     def offset(self) -> float:
         """Size of D relative to the identity: the ratio of their Frobenius norms."""
-        if self.D is None:
-            return 0.0
-        norm = np.linalg.norm(self.D.astype(np.float64))
-        unit = np.linalg.norm(identity(self.spec.K, self.spec.S))
-        return float(norm / (math.sqrt(len(self.D)) * unit))
+        return offset_size(self.spec, self.arrays.get("D"))
+
+
+@dataclass(frozen=True, eq=False)
+class OfficialDOLayer(DOLayer):
+    """One of the authors' layers. Its arrays are read together, for their rules mix them.
+
+    Attributes:
+        expressible: whether a DO-Conv layer can compute the same with the same arrays.
+        layout: of the host's plain kernel.
+        load: reads it.
+    """
+
+    expressible: bool = True
+    layout: str = "OIk"
+    load: Callable[[], OfficialLayer] = field(kw_only=True, repr=False)
+
+    @property
+    def kind(self) -> str:
+        return f"official {super().kind}"
+
+    @property
+    def shape(self) -> tuple[int, ...]:
+        O, a, _ = self.spec.W_shape
+        sizes = self.spec.kernel_size
+        return (*sizes, a, O) if self.layout == "kIO" else (O, a, *sizes)
+
+    def plain(self, dtype: str | None) -> dict[str, Content | str]:
+        dtype = dtype or self.dtype
+
+        def make() -> Array:
+            kernel = from_canonical(self.spec, self.load().kernel(dtype), self.layout)
+            return held(kernel, dtype).make()
+
+        return {self.weight: Made(dtype, self.shape, make)}
+
+    def trainable(self, spec: DOConvSpec) -> dict[str, Content | str]:
+        """What this library's layer stores, by key.
+
+        A layer that no DO-Conv layer can express starts anew from its kernel, with D zero: it
+        computes the same.
+        """
+        theirs, spec, K = self.load(), self.spec, self.spec.K
+        W, D = theirs.W, theirs.D
+        if not self.expressible:
+            free = W[..., spec.S - spec.free_columns :]  # meets a D of zero as well
+            W, D = over_parameterize(spec, theirs.kernel(self.dtype), free)
+        arrays = {"weight": from_canonical(spec, W[..., :K], self.layout)}
+        if D is not None:
+            arrays["D"] = D
+        if spec.extra_columns:
+            arrays["W_extra"] = from_canonical(spec, W[..., K:], self.layout, spatial=False)
+        return {
+            sibling(self.weight, name): held(array, self.dtype) for name, array in arrays.items()
+        }
+
+    @property
+    def offset(self) -> float:
+        D = self.load().D
+        return offset_size(self.spec, None if D is None else held(D, "float64"))
 
 
 Layer = DOLayer | PlainLayer
-
-
-def pytorch_layout(spec: DOConvSpec, array: Array, *, spatial: bool = True) -> Array:
-    """A canonical array (O, I/g, columns) in the layout of PyTorch, which is Gluon's too."""
-    return from_canonical(spec, array, "IOk" if spec.transposed else "OIk", spatial=spatial)
 
 
 def sibling(weight: str, array: str) -> str:
@@ -182,7 +209,19 @@ def check_kernel_sizes(layers: Iterable[Layer]) -> None:
     unknown = [x for x in layers if isinstance(x, DOLayer) and x.kernel_size is None]
     if unknown:
         raise UsageError(
-            f"the file does not tell the kernel size of {len(unknown)} layers: pass --kernel-size "
-            f"square, or --kernel-size NAME=SIZE, such as for {unknown[0].name!r} with "
-            f"{unknown[0].spec.K} elements"
+            f"the file does not tell the kernel size of {counted(len(unknown), 'layer')}: pass "
+            f"--kernel-size square, or --kernel-size NAME=SIZE, such as for {unknown[0].name!r} "
+            f"with {unknown[0].spec.K} elements"
+        )
+
+
+def check_unambiguous(layers: Iterable[DOLayer]) -> None:
+    """Raise UsageError for layers that may be transposed ones, with another kernel."""
+    names = [layer.name for layer in layers if layer.ambiguous]
+    if names:
+        raise UsageError(
+            f"the file does not tell whether {counted(len(names), 'layer')} of as many outputs as "
+            "inputs are ordinary or transposed, and their kernels would differ: "
+            f"{', '.join(map(repr, names))}; pass --transposed NAME for those that are (NAME may "
+            "hold * and ?), or --transposed none"
         )

@@ -8,12 +8,29 @@ from typing import Annotated
 import typer
 
 from doconv_cli.files.errors import exit_codes
+from doconv_cli.files.formats.checkpoint import Options
+from doconv_cli.files.formats.limits import Limits
 from doconv_cli.files.formats.opening import check_names, open_file
 from doconv_cli.files.hints import Hints
-from doconv_cli.files.layers.layers import DOLayer, check_kernel_sizes
+from doconv_cli.files.layers.layers import DOLayer, check_kernel_sizes, check_unambiguous
 from doconv_cli.files.verbs import report
-from doconv_cli.files.verbs.options import AsJson, File, KernelSizes, Model, Out, Transposed, Verify
-from doconv_cli.files.verbs.verify import verify_fold
+from doconv_cli.files.verbs.only import Only as Picked
+from doconv_cli.files.verbs.only import check_nothing_left
+from doconv_cli.files.verbs.options import (
+    Allow,
+    AsJson,
+    DropOptimizer,
+    File,
+    Force,
+    KernelSizes,
+    MaxBytes,
+    Model,
+    Only,
+    Out,
+    Transposed,
+    Verify,
+)
+from doconv_cli.files.verbs.verify import Verification
 
 
 class DType(str, Enum):
@@ -28,6 +45,7 @@ class DType(str, Enum):
 def fold(
     file: File,
     out: Out,
+    only: Only = None,
     kernel_size: KernelSizes = None,
     transposed: Transposed = None,
     dtype: Annotated[
@@ -36,22 +54,36 @@ def fold(
     ] = None,
     model: Model = None,
     verify: Verify = False,
+    drop_optimizer: DropOptimizer = False,
+    allow: Allow = None,
+    max_bytes: MaxBytes = None,
+    force: Force = False,
     as_json: AsJson = False,
 ) -> None:
     """Fold the DO-Conv layers of a checkpoint; its keys become the plain model's."""
-    with exit_codes():
+    with exit_codes(file):
         hints = Hints(kernel_size=kernel_size or (), transposed=transposed or ())
-        check_names(file, out)
-        source = open_file(file, model)
+        check_names(file, out, force=force)
+        options = Options(model, frozenset(allow or ()), Limits(max_bytes), drop_optimizer)
+        source = open_file(file, options)
         layers = source.layers(hints)
-        chosen = [layer for layer in layers if isinstance(layer, DOLayer)]
+        picked = Picked(only or ()).pick(layers, source.sections)
+        chosen = [layer for layer in picked if isinstance(layer, DOLayer)]
+        if not only:
+            check_nothing_left(source, layers, chosen)
         if not chosen:
             raise ValueError(f"{str(file)!r} has no DO-Conv layer")
         check_kernel_sizes(chosen)
+        check_unambiguous(chosen)
         hints.check_used()
         as_type = dtype.value if dtype else None
-        source.fold(chosen, out, as_type)
-        error = verify_fold(chosen, source.written(out), as_type) if verify else None
-        report.note_look_alikes(chosen)
+        verification = Verification()
+        source.fold(
+            chosen,
+            out,
+            as_type,
+            (lambda written: verification.fold(chosen, written, as_type)) if verify else None,
+        )
         counts = {layer.name: layer.parameters[1] for layer in chosen}
-        report.result("folded", file, out, layers, counts, error, as_json=as_json)
+        error = verification.largest if verify else None
+        report.result("folded", file, out, layers, counts, error, source.notes, as_json=as_json)

@@ -2,24 +2,57 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+from typing import Annotated
+
+import typer
+
 from doconv_cli.files.errors import exit_codes
+from doconv_cli.files.formats.checkpoint import Options
+from doconv_cli.files.formats.limits import Limits
 from doconv_cli.files.formats.opening import open_file
 from doconv_cli.files.hints import Hints
 from doconv_cli.files.verbs import report
-from doconv_cli.files.verbs.options import AsJson, File, Model, Transposed
+from doconv_cli.files.verbs.only import Only as Picked
+from doconv_cli.files.verbs.options import (
+    Allow,
+    AsJson,
+    File,
+    KernelSizes,
+    MaxBytes,
+    Model,
+    Only,
+    Transposed,
+)
 
 
 def inspect(
-    file: File, transposed: Transposed = None, model: Model = None, as_json: AsJson = False
+    file: File,
+    only: Only = None,
+    kernel_size: KernelSizes = None,
+    transposed: Transposed = None,
+    model: Model = None,
+    allow: Allow = None,
+    max_bytes: MaxBytes = None,
+    plot: Annotated[
+        Path | None,
+        typer.Option(metavar="OUT.png", help="Draw D and what it does to the kernels."),
+    ] = None,
+    as_json: AsJson = False,
 ) -> None:
-    """Show the convolutions of a checkpoint, and how far training has moved D."""
-    with exit_codes():
-        hints = Hints(transposed=transposed or ())
-        layers = open_file(file, model).layers(hints)
+    """Show the convolutions of a checkpoint, and how far training has moved D.
+
+    Only the file's header is read, and the D's.
+    """
+    with exit_codes(file):
+        hints = Hints(kernel_size=kernel_size or (), transposed=transposed or ())
+        options = Options(model, frozenset(allow or ()), Limits(max_bytes))
+        source = open_file(file, options)
+        every = source.layers(hints)
         hints.check_used()
-        if as_json:
-            shown = {"layers": report.rows(layers), **report.totals(layers)}
-            report.print_json({"file": str(file), **shown})
-        else:
-            report.table(file, layers)
-        report.note_look_alikes(layers)
+        layers = Picked(only or ()).pick(every, source.sections)
+        if plot is not None:
+            from doconv_cli.files.verbs.plot import draw
+
+            draw(layers, plot, file.name)
+        report.inspection(file, layers, source.sections, source.unplaced(every), as_json=as_json)

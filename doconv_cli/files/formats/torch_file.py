@@ -1,0 +1,240 @@
+"""PyTorch's checkpoints: every state dict in whatever ``torch.save`` was given."""
+
+from __future__ import annotations
+
+from collections.abc import Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, TypeGuard
+
+from doconv_cli.files import messages as format_messages
+from doconv_cli.files.errors import UsageError
+from doconv_cli.files.formats import torch_archive
+from doconv_cli.files.formats.array_file import ArrayFile, Other, Stored, Written
+from doconv_cli.files.formats.harmless import is_harmless
+from doconv_cli.files.formats.inert import DamagedError, Global, Object
+from doconv_cli.files.formats.torch_archive import Tensor, tensor_of, walk
+from doconv_cli.files.formats.training_state import (
+    Optimizer,
+    find_optimizers,
+    other_states,
+    pairs,
+    parameters,
+)
+from doconv_cli.files.layers.arrays import names_an_array
+from doconv_cli.files.layers.entries import Content, Entry
+from doconv_cli.files.layers.layers import DOLayer, Layer
+from doconv_cli.text import counted
+from doconv_core import messages
+
+
+@dataclass(frozen=True)
+class TensorEntry(Entry):
+    """An array in a file, and the pickle's node of it with what is said beside its values."""
+
+    node: Any = None
+    location: str = "cpu"
+
+
+class TorchFile(ArrayFile):
+    """What ``torch.save`` wrote: a state dict, or anything with state dicts in it.
+
+    Nothing in the file is run: its pickle is read as data, and everything that is not a layer's
+    array is written again as it was. If there are several state dicts with convolutions, a layer's
+    name starts with the place of its own: ``model_ema/conv1``, ``nets/G/conv1``.
+    """
+
+    separators = "./"
+    source = "torch"
+
+    def read(self, path: Path) -> dict[str, Stored]:
+        try:
+            self._archive = torch_archive.read(path, self.options.limits)
+            tree = self._archive.tree
+            self._check_objects(tree)
+            self._sections, self.sections = _sections(tree)
+            self.optimizers = find_optimizers(tree)
+            self.nameless = _nameless(tree)
+        except DamagedError as fault:
+            raise ValueError(messages.files.bad_file(path, str(fault))) from fault
+        if not isinstance(tree, (dict, list, tuple, Object)) or tensor_of(tree):
+            raise ValueError(messages.files.bad_file(path, format_messages.NO_DICT))
+        self.recorded = {
+            prefix + name: bool(record["transposed"])
+            for prefix, section in self._sections.items()
+            for name, record in _records(section)
+        }
+        stored: dict[str, Stored] = {}
+        for prefix, section in self._sections.items():
+            for key, node in pairs(section).items():
+                if prefix + str(key) in stored:
+                    twice = f"it has two arrays {prefix + str(key)!r}"
+                    raise ValueError(messages.files.bad_file(path, twice))
+                stored[prefix + str(key)] = self._stored(node)
+        return stored
+
+    def write(self, contents: list[Written], temporary: Path) -> None:
+        sections = {prefix: dict[str, Any]() for prefix in self._sections}
+        homes = {
+            prefix + str(key): prefix
+            for prefix, section in self._sections.items()
+            for key in pairs(section)
+        }
+        new: dict[str, Content] = {}
+        for key, content, origin in contents:
+            prefix = homes[origin]
+            if isinstance(content, (Other, TensorEntry)):
+                node = content.node
+            else:
+                node, storage = torch_archive.new_tensor(content, self._location(origin))
+                new[storage.pid[2]] = content
+            sections[prefix][key.removeprefix(prefix)] = node
+        for prefix, section in self._sections.items():
+            own = pairs(section)
+            own.clear()
+            own.update(sections[prefix])
+        try:
+            torch_archive.write(self._archive, new, temporary)
+        except DamagedError as fault:
+            raise ValueError(messages.files.bad_file(self.path, str(fault))) from fault
+
+    def unplaced(self, layers: Iterable[Layer]) -> list[str]:
+        layers = list(layers)
+        shapes = {layer.arrays["D"].shape for layer in layers if _has_D(layer)}
+        lists = [
+            path
+            for path, tensors in self.nameless.items()
+            if any(tensor.shape in shapes for tensor in tensors)
+        ]
+        return [*super().unplaced(layers), *lists]
+
+    def prepare(
+        self, contents: list[Written], changes: list[tuple[Layer, dict[str, Content | str]]]
+    ) -> None:
+        for optimizer in self.optimizers:
+            self.notes.append(self._change(optimizer, contents))
+        others = other_states(self._archive.tree)
+        self.notes.extend(f"{what} {path!r}: as it was" for path, what in others.items())
+
+    def _change(self, optimizer: Optimizer, contents: list[Written]) -> str:
+        """Make an optimizer fit the new parameters; what to say of it."""
+        named = f"optimizer {optimizer.path!r}"
+        if self.options.drop_optimizer:
+            self._drop(optimizer)
+            return f"{named}: left out"
+        for prefix in self._sections:
+            old = parameters(
+                (key, content.shape)
+                for key, content in self.contents.items()
+                if key.startswith(prefix) and not isinstance(content, Other)
+            )
+            keys = optimizer.order(old)
+            if keys is None:
+                continue
+            new: dict[str, list[str]] = {key: [] for key in keys}
+            shapes: dict[str, tuple[int, ...]] = {}
+            for key, content, origin in contents:
+                if origin in new and not isinstance(content, Other):
+                    new[origin].append(key)
+                    shapes[key] = content.shape
+            before = len(keys)
+            optimizer.change(keys, new, shapes)
+            after = len(optimizer.numbers)
+            if before == after:
+                return f"{named}: as it was"
+            what = "removed" if after < before else "added"
+            return (
+                f"{named}: {counted(abs(after - before), 'parameter')} of D {what}, the others "
+                "renumbered, with their momenta"
+            )
+        raise UsageError(
+            f"{named} of {str(self.path)!r} has {counted(len(optimizer.numbers), 'parameter')}, "
+            "and nothing tells which are D's; pass --drop-optimizer to leave it out"
+        )
+
+    def _drop(self, optimizer: Optimizer) -> None:
+        for _, node in walk(self._archive.tree):
+            if isinstance(node, (dict, Object)):
+                own = pairs(node)
+                for key in [key for key, value in own.items() if value is optimizer.content]:
+                    del own[key]
+            elif isinstance(node, list) and any(item is optimizer.content for item in node):
+                node[:] = [item for item in node if item is not optimizer.content]
+
+    def _stored(self, node: Any) -> Stored:
+        tensor = tensor_of(node)
+        if tensor is None:
+            return Other(node)
+        entry = self._archive.entry(tensor)
+        held = 1
+        for size in tensor.shape:
+            held *= size
+        if held > tensor.storage.size:  # the same numbers again and again
+            return Other(
+                node, f"{'x'.join(map(str, tensor.shape))} from {tensor.storage.size} numbers"
+            )
+        return TensorEntry(
+            entry.dtype, entry.shape, entry.source, entry.offset, entry.nbytes, entry.strides,
+            node, tensor.storage.location,
+        )  # fmt: skip
+
+    def _location(self, key: str) -> str:
+        entry = self.contents[key]
+        return entry.location if isinstance(entry, TensorEntry) else "cpu"
+
+    def _check_objects(self, tree: Any) -> None:
+        for path, node in walk(tree):
+            if isinstance(node, Global) and not is_harmless(node, self.options.allowed):
+                raise DamagedError(format_messages.other_object(str(node), path))
+
+
+def _has_D(layer: Layer) -> TypeGuard[DOLayer]:
+    return isinstance(layer, DOLayer) and "D" in layer.arrays
+
+
+def _records(section: Any) -> Iterator[tuple[str, dict[str, Any]]]:
+    """What torch and this library note of each module, beside a state dict."""
+    state = section.state[0] if isinstance(section, Object) and section.state else {}
+    noted = state.get("_metadata") if isinstance(state, dict) else None
+    if isinstance(noted, Object):
+        noted = noted.pairs
+    if isinstance(noted, dict):
+        for name, record in noted.items():
+            if isinstance(name, str) and isinstance(record, dict) and "transposed" in record:
+                yield name, record
+
+
+def _sections(tree: Any) -> tuple[dict[str, Any], list[str]]:
+    """The state dicts with convolutions, by what their layers' names start with; their places."""
+    found: dict[str, Any] = {}
+    for path, node in walk(tree):
+        if isinstance(node, (dict, Object)) and _is_state_dict(pairs(node)):
+            prefix = f"{path}/" if path else ""
+            while prefix in found:  # names can be such that two places read the same
+                prefix += "/"
+            found[prefix] = node
+    places = [prefix.removesuffix("/") for prefix in found]
+    if len(found) == 1:
+        return {"": found.popitem()[1]}, places
+    return found, places
+
+
+def _is_state_dict(pairs: dict[Any, Any]) -> bool:
+    for key, node in pairs.items():
+        if isinstance(key, str) and names_an_array(key):
+            tensor = tensor_of(node)
+            if tensor is not None and len(tensor.shape) >= 3:
+                return True
+    return False
+
+
+def _nameless(tree: Any) -> dict[str, list[Tensor]]:
+    """Lists of tensors: nothing tells which parameters they are of."""
+    found: dict[str, list[Tensor]] = {}
+    for path, node in walk(tree):
+        items = node.items if isinstance(node, Object) else node
+        if isinstance(items, (list, tuple)):
+            tensors = [tensor for tensor in map(tensor_of, items) if tensor is not None]
+            if len(tensors) > 1:
+                found[path] = tensors
+    return found
