@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -24,7 +24,7 @@ from benchmarks.frame.plot import save
 from doconv_core.files.atomic import replacing
 
 RESULTS = Path(__file__).parents[1] / "results"
-ROUNDS = "How often each way is measured (accuracy: with how many seeds); else by the preset."
+ROUNDS = "How often each way is measured; else by the preset."
 PACKAGES = {
     "torch": ("torch",),
     "keras": ("keras", "tensorflow", "tensorflow-cpu"),
@@ -83,20 +83,13 @@ class Bar:
 Measure = Callable[[Settings, Bar], Report]
 
 
-def command(
-    name: str,
-    measure: Measure,
-    *,
-    rounds: Mapping[str, int],
-    frameworks: Sequence[str] = tuple(PACKAGES),
-) -> typer.Typer:
+def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.Typer:
     """A command with the common options.
 
     Args:
         name: of the program and of its files.
         measure: does the work. Its docstring is the command's help.
         rounds: how many there are by preset, unless asked otherwise.
-        frameworks: those it works for.
     """
 
     def main(
@@ -106,8 +99,6 @@ def command(
         out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = RESULTS,
         as_json: Annotated[bool, typer.Option("--json", help="Print the JSON.")] = False,
     ) -> None:
-        if framework.value not in frameworks:
-            raise typer.BadParameter(f"{name} is written for {', '.join(frameworks)}")
         settings = Settings(framework.value, preset.value, rounds_ or rounds[preset.value])
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TimeElapsedColumn())  # fmt: skip
