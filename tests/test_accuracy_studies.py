@@ -7,6 +7,8 @@ import gzip
 import importlib
 import json
 import pickle
+import subprocess
+import sys
 from pathlib import Path
 from typing import Any
 
@@ -204,9 +206,9 @@ QUICK = [
     ("authors", "torch", "rate=0.01", 4),
     ("authors", "keras", "rate=0.003", 2),
     ("authors", "gluon", "rate=0.1", 2),
-    ("rates", "torch", "network=unnormalized", 16),
+    ("rates", "torch", "network=unnormalized", 6),
     ("ablation", "torch", "network=sample", 45),
-    ("family", "torch", "network=XSepConv", 8),
+    ("family", "torch", "network=XSepConv", 6),
 ]
 
 
@@ -269,6 +271,25 @@ def test_a_mistyped_option_is_refused(
 ) -> None:
     output = command("--study", "rates", "--out", str(tmp_path), *arguments, code=2)
     assert words in " ".join(output.replace("│", " ").split())
+
+
+@pytest.mark.parametrize("backend", ["loky", "ray"])
+def test_two_processes_give_the_figures_of_one(backend: str, tmp_path: Path) -> None:
+    backends_or_skip("torch")
+    if backend == "ray":
+        pytest.importorskip("ray", reason="an extra: pip install '.[ray]'")
+    arguments = ["--study", "authors", "--size", "quick", "--only", "framework=torch"]
+    arguments += ["--only", "seed=1", "--only", "rate=0.01", "--out"]
+    command(*arguments, str(tmp_path / "one"))
+    two = ["--workers", "2", "--backend", backend]
+    # In a process of its own: what Ray starts ends with it.
+    program = [sys.executable, "-m", "benchmarks.accuracy", *arguments, str(tmp_path / "two"), *two]
+    subprocess.run(program, check=True, cwd=Path(__file__).parents[1], timeout=250)
+    one, other = (records.read(tmp_path / name / "authors.jsonl") for name in ("one", "two"))
+    assert {run: outcome_of(one[run]) for run in one} == {
+        run: outcome_of(other[run]) for run in other
+    }
+    assert len(one) == 2
 
 
 def backends_or_skip(framework: str) -> None:

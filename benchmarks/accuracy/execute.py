@@ -6,7 +6,6 @@ import importlib
 import sys
 import time
 from collections.abc import Iterator, Sequence
-from contextlib import AbstractContextManager
 from pathlib import Path
 
 from joblib import Parallel, delayed, parallel_config
@@ -69,20 +68,23 @@ def differences(recorded: Sequence[tuple[Run, Recipe]], path: Path, folder: Path
 def _all(
     missing: Sequence[tuple[Run, Recipe]], workers: int, backend: str, folder: Path
 ) -> Iterator[Record]:
-    if not missing:
-        return
-    with _configured(backend):
-        tasks = (delayed(execute)(run, recipe, folder) for run, recipe in missing)
-        yield from Parallel(workers, return_as="generator_unordered", batch_size=1)(tasks)
-
-
-def _configured(backend: str) -> AbstractContextManager[object]:
     if backend == "ray":
-        from ray.util.joblib import register_ray
+        yield from _on_ray(missing, workers, folder)
+    elif missing:
+        with parallel_config("loky", inner_max_num_threads=1):
+            parallel = Parallel(workers, return_as="generator_unordered", batch_size=1)
+            yield from parallel(delayed(execute)(*each, folder) for each in missing)
 
-        register_ray()
-        return parallel_config("ray")
-    return parallel_config("loky", inner_max_num_threads=1)
+
+def _on_ray(missing: Sequence[tuple[Run, Recipe]], workers: int, folder: Path) -> Iterator[Record]:
+    """Ray 2's backend gives results back when all of a call are there: so a call is one round."""
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    with parallel_config("ray"):
+        for start in range(0, len(missing), workers):
+            chunk = missing[start : start + workers]
+            yield from Parallel(workers)(delayed(execute)(*each, folder) for each in chunk)
 
 
 def _line(record: Record) -> str:

@@ -45,7 +45,7 @@ def made(records: Records) -> Section:
         "One network of dense 3x3 and depthwise 5x5 convolutions, batch norm, Fashion-MNIST, "
         f"{example.images:,} training images, {example.epochs} epochs; CondConv in the dense "
         "ones after the first, XSepConv in the depthwise ones, DO-Conv in all. Trained as in the "
-        f"study of rates, each row at the best of {', '.join(f'{rate:g}' for rate in RATES)} by "
+        f"study of rates, each row at the best of {_grid(budget.rates or RATES)} by "
         f"validation ({budget.searched} seed(s)). Parameters and multiply-accumulates are those "
         "of the deployed, folded convolutions.",
         section.table(
@@ -68,6 +68,10 @@ def _of(records: Records, network: str, arm: str, rate: float | None) -> list[Re
         for run, record in sorted(records.items())
         if (run.network, run.arm, run.rate) == (network, arm, rate)
     ]
+
+
+def _grid(rates: tuple[float, ...]) -> str:
+    return ", ".join(f"{rate:g}" for rate in rates)
 
 
 def _name(network: str, arm: str) -> str:

@@ -41,10 +41,10 @@ def made(records: Records) -> Section:
     body = [
         f"Fashion-MNIST, {example.images:,} training images, {example.epochs} epochs, SGD with "
         "momentum 0.9, weight decay 5e-4, batch 64, the rate falling to 0 by a cosine. Rates "
-        f"{', '.join(f'{rate:g}' for rate in RATES)} for both arms, chosen for each by the last "
-        f"validation accuracy over {budget.searched} seed(s); then up to {budget.seeds} seeds at "
-        "the chosen rates, judged on the 10,000 test images. All networks have batch norm but "
-        "the last.",
+        f"{', '.join(f'{rate:g}' for rate in budget.rates or RATES)} for both arms, chosen for "
+        f"each by the last validation accuracy over {budget.searched} seed(s); then up to "
+        f"{budget.seeds} seeds at the chosen rates, judged on the 10,000 test images. All "
+        "networks have batch norm but the last.",
         "Best against best:",
         section.table(
             ("network", "rate: plain", "DO-Conv", "plain", "DO-Conv",

@@ -15,7 +15,9 @@ RATES = (0.05, 0.1, 0.2)
 
 
 def runs(budget: Budget, records: Records) -> Iterable[Run]:
-    for seed, network, rate, arm in product(range(budget.searched), NETWORKS, RATES, ARMS):
+    for seed, network, rate, arm in product(
+        range(budget.searched), NETWORKS, budget.rates or RATES, ARMS
+    ):
         yield _run(budget, network, arm, rate, seed)
     for seed, network, arm in product(range(budget.seeds), NETWORKS, ARMS):
         rate = chosen_rate(budget, records, network, arm)
@@ -25,7 +27,7 @@ def runs(budget: Budget, records: Records) -> Iterable[Run]:
 
 def chosen_rate(budget: Budget, records: Records, network: str, arm: str) -> float | None:
     """The rate with the best validation accuracy over the searched seeds; None before they are."""
-    wanted = product(range(budget.searched), RATES)
+    wanted = product(range(budget.searched), budget.rates or RATES)
     keys = [_run(budget, network, arm, rate, seed) for seed, rate in wanted]
     return best_rate(records[key] for key in keys) if records.keys() >= set(keys) else None
 
@@ -40,8 +42,8 @@ STUDY = Study(
     lambda run: rates.RECIPE,
     runs,
     {
-        "quick": Budget("digits", 64, 1, seeds=2, searched=1),
-        "small": Budget(images=5_000, epochs=6, seeds=3, searched=1),
+        "quick": Budget("digits", 64, 1, seeds=2, searched=1, rates=RATES[:2]),
+        "small": Budget(images=5_000, epochs=6, seeds=3, searched=1, rates=RATES[1:2]),
         "full": Budget(),
     },
 )

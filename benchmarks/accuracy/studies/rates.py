@@ -16,7 +16,9 @@ RECIPE = Recipe(batch=64, momentum=0.9, weight_decay=5e-4, schedule="cosine")
 
 
 def runs(budget: Budget, records: Records) -> Iterable[Run]:
-    for seed, network, rate, arm in product(range(budget.searched), NETWORKS, RATES, ARMS):
+    for seed, network, rate, arm in product(
+        range(budget.searched), NETWORKS, budget.rates or RATES, ARMS
+    ):
         yield _run(budget, network, arm, rate, seed)
     for seed, network, arm in product(range(budget.seeds), NETWORKS, ARMS):
         rate = chosen_rate(budget, records, network, arm)
@@ -26,7 +28,7 @@ def runs(budget: Budget, records: Records) -> Iterable[Run]:
 
 def chosen_rate(budget: Budget, records: Records, network: str, arm: str) -> float | None:
     """The rate with the best validation accuracy over the searched seeds; None before they are."""
-    wanted = product(range(budget.searched), RATES)
+    wanted = product(range(budget.searched), budget.rates or RATES)
     keys = [_run(budget, network, arm, rate, seed) for seed, rate in wanted]
     return best_rate(records[key] for key in keys) if records.keys() >= set(keys) else None
 
@@ -41,8 +43,8 @@ STUDY = Study(
     lambda run: RECIPE,
     runs,
     {
-        "quick": Budget("digits", 128, 1, seeds=2, searched=1),
-        "small": Budget(images=5_000, epochs=6, seeds=5, searched=1),
+        "quick": Budget("digits", 128, 1, seeds=2, searched=1, rates=RATES[:2]),
+        "small": Budget(images=5_000, epochs=6, seeds=5, searched=1, rates=RATES[2:6]),
         "full": Budget(),
     },
 )

@@ -21,6 +21,7 @@ class Budget(NamedTuple):
         epochs: None: what the study says.
         seeds: of the runs at the chosen rates.
         searched: seeds of the search for those rates.
+        rates: of the search; None: the study's grid.
     """
 
     data: str | None = None
@@ -28,6 +29,7 @@ class Budget(NamedTuple):
     epochs: int | None = None
     seeds: int = 10
     searched: int = 3
+    rates: tuple[float, ...] | None = None
 
 
 class Study(NamedTuple):
