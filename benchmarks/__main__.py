@@ -9,6 +9,7 @@ import importlib.util
 import subprocess
 import sys
 import time
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Annotated
 
@@ -17,14 +18,15 @@ import typer
 from benchmarks.frame.program import RESULTS, Preset
 from doconv_core.frameworks import FRAMEWORKS
 
-PROGRAMS = {
-    "step_time": tuple(FRAMEWORKS),
-    "composition": tuple(FRAMEWORKS),
-    "memory": tuple(FRAMEWORKS),
-    "inference": tuple(FRAMEWORKS),
-    "sweep": tuple(FRAMEWORKS),
-    "accuracy": ("torch",),
+ROOT = Path(__file__).parents[1]
+
+PROGRAMS = ("step_time", "composition", "memory", "inference", "sweep")
+STUDIES = {
+    "torch": ("authors", "rates", "ablation", "family"),
+    "keras": ("authors",),
+    "gluon": ("authors",),
 }
+"""Of accuracy, by framework: at their quick size, which only shows that they work."""
 
 
 def main(
@@ -33,22 +35,27 @@ def main(
 ) -> None:
     """Run every benchmark for every framework that is installed."""
     failed = []
-    for program, frameworks in PROGRAMS.items():
-        for framework in frameworks:
-            package = FRAMEWORKS[framework].module
-            if importlib.util.find_spec(package) is None:
-                typer.echo(f"{program}: {package} is not installed", err=True)
-                continue
+    for framework, known in FRAMEWORKS.items():
+        if importlib.util.find_spec(known.module) is None:
+            typer.echo(f"{known.module} is not installed", err=True)
+            continue
+        for arguments in _commands(framework, preset.value, out):
             start = time.perf_counter()
-            arguments = ["--framework", framework, "--preset", preset.value, "--out", str(out)]
-            command = [sys.executable, "-m", f"benchmarks.{program}", *arguments]
-            if subprocess.run(command, cwd=Path(__file__).parents[1]).returncode:
-                failed.append(f"{program} --framework {framework}")
-            seconds = time.perf_counter() - start
-            typer.echo(f"{program} --framework {framework}: {seconds:.0f} s\n")
+            if subprocess.run([sys.executable, "-m", *arguments], cwd=ROOT).returncode:
+                failed.append(" ".join(arguments))
+            typer.echo(f"{' '.join(arguments)}: {time.perf_counter() - start:.0f} s\n")
     if failed:
         typer.echo(f"failed: {', '.join(failed)}", err=True)
         raise typer.Exit(1)
+
+
+def _commands(framework: str, preset: str, out: Path) -> Iterator[list[str]]:
+    options = ["--framework", framework, "--preset", preset, "--out", str(out)]
+    for program in PROGRAMS:
+        yield [f"benchmarks.{program}", *options]
+    quick = ["--size", "quick", "--only", f"framework={framework}", "--out", str(out / "quick")]
+    for study in STUDIES[framework]:
+        yield ["benchmarks.accuracy", "--study", study, *quick]
 
 
 if __name__ == "__main__":

@@ -5,6 +5,7 @@ from __future__ import annotations
 import importlib
 import json
 import sys
+from itertools import product
 from pathlib import Path
 from typing import Any
 
@@ -17,6 +18,7 @@ from benchmarks.frame.memory_child import resident_peak
 from benchmarks.frame.timing import interleave, ratio
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer
 from benchmarks.subjects.work import Work
+from doconv_core.frameworks import FRAMEWORKS
 from tests.star.backends import backend as backends
 
 pytestmark = [
@@ -24,9 +26,7 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore::DeprecationWarning"),
 ]
 
-RUNS = [
-    (program, framework) for program, frameworks in PROGRAMS.items() for framework in frameworks
-]
+RUNS = list(product(PROGRAMS, FRAMEWORKS))
 
 
 def require(framework: str) -> None:
@@ -121,13 +121,6 @@ def test_the_feature_composition_of_keras_computes_what_the_layer_does() -> None
     peer.D.assign(D.transpose(1, 2, 0))
     peer._kernel.assign(layer._kernel)
     np.testing.assert_allclose(peer(x).numpy(), layer(x).numpy(), atol=1e-4)
-
-
-def test_a_framework_that_a_program_is_not_written_for_is_refused(tmp_path: Path) -> None:
-    app = importlib.import_module("benchmarks.accuracy").app
-    result = CliRunner().invoke(app, ["--framework", "gluon", "--out", str(tmp_path)])
-    assert result.exit_code == 2
-    assert "written for torch" in result.stderr
 
 
 @pytest.mark.skipif(sys.platform != "linux", reason="reads the process's pages from /proc")

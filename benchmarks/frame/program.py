@@ -8,7 +8,7 @@ from __future__ import annotations
 import json
 import os
 import platform
-from collections.abc import Callable, Mapping, Sequence
+from collections.abc import Callable, Mapping
 from enum import Enum
 from importlib import metadata
 from pathlib import Path
@@ -25,7 +25,7 @@ from doconv_core.files.atomic import replacing
 from doconv_core.frameworks import FRAMEWORKS
 
 RESULTS = Path(__file__).parents[1] / "results"
-ROUNDS = "How often each way is measured (accuracy: with how many seeds); else by the preset."
+ROUNDS = "How often each way is measured; else by the preset."
 
 Framework = Enum("Framework", {name: name for name in FRAMEWORKS}, type=str)  # type: ignore[misc]
 """What ``--framework`` takes."""
@@ -76,20 +76,13 @@ class Bar:
 Measure = Callable[[Settings, Bar], Report]
 
 
-def command(
-    name: str,
-    measure: Measure,
-    *,
-    rounds: Mapping[str, int],
-    frameworks: Sequence[str] = tuple(FRAMEWORKS),
-) -> typer.Typer:
+def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.Typer:
     """A command with the common options.
 
     Args:
         name: of the program and of its files.
         measure: does the work. Its docstring is the command's help.
         rounds: how many there are by preset, unless asked otherwise.
-        frameworks: those it works for.
     """
 
     def main(
@@ -99,8 +92,6 @@ def command(
         out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = RESULTS,
         as_json: Annotated[bool, typer.Option("--json", help="Print the JSON.")] = False,
     ) -> None:
-        if framework.value not in frameworks:
-            raise typer.BadParameter(f"{name} is written for {', '.join(frameworks)}")
         settings = Settings(framework.value, preset.value, rounds_ or rounds[preset.value])
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TimeElapsedColumn())  # fmt: skip

@@ -1,49 +1,58 @@
-"""Training the family in PyTorch, for :mod:`benchmarks.accuracy`."""
+"""One run of a study in PyTorch."""
 
 from __future__ import annotations
 
 import numpy as np
 import torch
-from numpy.typing import NDArray
+from torch import nn
 from torch.nn.functional import cross_entropy
 
-from benchmarks.with_torch.family import FAMILY
-from doconv_cli.demo.experiment import Digits
-from doconv_torch import fold, summary
+from benchmarks.accuracy import order
+from benchmarks.accuracy.data.images import Data, Part
+from benchmarks.accuracy.run import Outcome, Recipe, Run, outcome
+from benchmarks.with_torch.arms import ARMS
+from benchmarks.with_torch.classifiers import CLASSIFIERS
 
-WAYS = tuple(FAMILY)
-BATCH, LEARNING_RATE, MOMENTUM = 32, 0.02, 0.9
 
-
-def train(way: str, data: Digits, *, seed: int, epochs: int, width: int) -> NDArray[np.float64]:
-    """Train one network; the test images' accuracy in percent after each epoch."""
-    torch.manual_seed(seed)
-    model = FAMILY[way](1, width)
-    optimizer = torch.optim.SGD(model.parameters(), LEARNING_RATE, MOMENTUM)
-    schedule = torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, epochs)
-    order = np.random.default_rng(seed)  # the same batches for every way
-    images, labels, test_images, test_labels = map(
-        torch.from_numpy,
-        (data.train_images, data.train_labels, data.test_images, data.test_labels),
+def train(run: Run, recipe: Recipe, data: Data) -> Outcome:
+    """Train one network, on one thread."""
+    torch.set_num_threads(1)
+    torch.use_deterministic_algorithms(True)
+    torch.manual_seed(run.seed)
+    model = CLASSIFIERS[run.network](data.training.images.shape[1], data.classes)
+    model, optimizer = ARMS[run.arm](model, run.rate, recipe)
+    images, labels = map(torch.from_numpy, data.training)
+    steps = run.epochs * -(-len(labels) // recipe.batch)
+    schedule = (
+        torch.optim.lr_scheduler.CosineAnnealingLR(optimizer, steps)
+        if recipe.schedule == "cosine"
+        else None
     )
-    accuracy = np.zeros(epochs)
-    for epoch in range(epochs):
+    losses: list[float] = []
+    validation: list[float] = []
+    for indices in order.epochs(run, recipe):
         model.train()
-        for batch in torch.from_numpy(order.permutation(len(images))).split(BATCH):
+        total = torch.zeros(())
+        for batch in torch.from_numpy(indices).split(recipe.batch):
             optimizer.zero_grad()
-            cross_entropy(model(images[batch]), labels[batch]).backward()
+            loss = cross_entropy(model(images[batch]), labels[batch])
+            loss.backward()
             optimizer.step()
-        schedule.step()
-        model.eval()
-        with torch.inference_mode():
-            right = model(test_images).argmax(1) == test_labels
-        accuracy[epoch] = 100 * right.float().mean()
-    return accuracy
+            if schedule:
+                schedule.step()
+            total += loss.detach() * len(batch)
+        if not torch.isfinite(total):
+            break
+        losses.append(float(total) / len(labels))
+        if len(data.validation.labels):
+            validation.append(accuracy(model, data.validation))
+    return outcome(run, losses, validation, accuracy(model, data.test), data.classes)
 
 
-def cost(way: str, width: int) -> tuple[int, int]:
-    """Parameters, and multiply-accumulates for an image, of the deployed convolutions."""
-    rows = summary(fold(FAMILY[way](1, width)), torch.zeros(1, 1, 8, 8))
-    parameters = [row.parameters[2] for row in rows if row.parameters]
-    macs = [row.macs[2] for row in rows if row.macs]
-    return sum(parameters), sum(macs)
+@torch.no_grad()
+def accuracy(model: nn.Module, part: Part) -> float:
+    """Percentage of the images classified correctly."""
+    model.eval()
+    images = torch.from_numpy(part.images).split(1000)
+    classes = torch.cat([model(batch).argmax(1) for batch in images])
+    return 100 * float(np.mean(classes.numpy() == part.labels))

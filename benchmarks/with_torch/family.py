@@ -11,17 +11,21 @@ from collections.abc import Callable
 
 from torch import nn
 
-from doconv_torch import CondConv2d, convert, convert_depthwise
+from doconv_torch import CondConv2d, XSepConv2d, convert, convert_depthwise
 
 EXPERTS = 4
 
 
-def network(channels: int = 3, width: int = 16, *, experts: int = 0) -> nn.Sequential:
-    """The plain network, or with CondConv where ``experts`` > 0. Ten classes.
+def network(
+    channels: int = 3, classes: int = 10, *, width: int = 16, stride: int = 1, experts: int = 0
+) -> nn.Sequential:
+    """The plain network, or with CondConv where ``experts`` > 0.
 
     Args:
         channels: of the images.
+        classes: to tell apart.
         width: output channels of the first convolution.
+        stride: of the first convolution.
         experts: of each dense convolution after the first.
     """
 
@@ -42,33 +46,45 @@ def network(channels: int = 3, width: int = 16, *, experts: int = 0) -> nn.Seque
         ]
 
     return nn.Sequential(
-        *dense(channels, width),
+        *dense(channels, width, stride),
         *separable(width, 2 * width),
         *dense(2 * width, 2 * width, 2, experts),
         *separable(2 * width, 4 * width),
         *dense(4 * width, 4 * width, 1, experts),
         nn.AdaptiveAvgPool2d(1),
         nn.Flatten(),
-        nn.Linear(4 * width, 10),
+        nn.Linear(4 * width, classes),
     )
 
 
-def _with_xsepconv(*sizes: int) -> nn.Module:
+def with_xsepconv(model: nn.Module) -> nn.Module:
+    """XSepConv in place of the depthwise convolutions; the features keep their variance.
+
+    PyTorch's own start, of a third of that variance, would be felt three times in a row.
+    """
     logger = logging.getLogger("doconv")
     level = logger.level
     logger.setLevel(logging.ERROR)  # that the output changes is known here
     try:
-        return convert_depthwise(network(*sizes))
+        model = convert_depthwise(model)
     finally:
         logger.setLevel(level)
+    for layer in (m for m in model.modules() if isinstance(m, XSepConv2d)):
+        for part in (layer.square, layer.horizontal, layer.vertical):
+            nn.init.kaiming_uniform_(part.weight, nonlinearity="linear")
+    return model
 
 
-FAMILY: dict[str, Callable[..., nn.Module]] = {
+def _with_experts() -> nn.Module:
+    return network(experts=EXPERTS)
+
+
+FAMILY: dict[str, Callable[[], nn.Module]] = {
     "plain": network,
-    "DO-Conv": lambda *sizes: convert(network(*sizes)),
-    "CondConv": lambda *sizes: network(*sizes, experts=EXPERTS),
-    "DO-CondConv": lambda *sizes: convert(network(*sizes, experts=EXPERTS)),
-    "XSepConv": _with_xsepconv,
-    "DO-XSepConv": lambda *sizes: convert(_with_xsepconv(*sizes)),
+    "DO-Conv": lambda: convert(network()),
+    "CondConv": _with_experts,
+    "DO-CondConv": lambda: convert(_with_experts()),
+    "XSepConv": lambda: with_xsepconv(network()),
+    "DO-XSepConv": lambda: convert(with_xsepconv(network())),
 }
-"""Ways to make it, from (channels, width)."""
+"""Ways to make it."""

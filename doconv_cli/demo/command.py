@@ -66,6 +66,7 @@ def demo(
             trainer, data, out, seed=seed, epochs=epochs, advance=lambda: progress.advance(again)
         )
     console.print(report.comparison(pairs, framework.value))
+    console.print(report.caveat(pairs), highlight=False)
     console.print(report.story(told))
     curves, figures = out / "curves.png", out / "results.json"
     plot.learning_curves(pairs, curves, f"Handwritten digits, {framework.value}")

@@ -49,6 +49,22 @@ def comparison(pairs: Pairs, framework: str) -> Table:
     return table
 
 
+def caveat(pairs: Pairs) -> str:
+    """What the comparison is, and no more than it carries."""
+    difference = paired_difference(*pairs.accuracy[:, :, -1])
+    if difference.low > 0:
+        seen = "DO-Conv ends higher here"
+    elif difference.high < 0:
+        seen = "DO-Conv ends lower here"
+    else:
+        seen = "No difference at the end is shown here"
+    return (
+        f"{seen}. This is a small illustration: one network without batch norm, 900 digits, one "
+        "learning rate, not tuned; other seeds, rates and machines give other figures. "
+        "What controlled runs show is in the project's docs/evidence.md."
+    )
+
+
 def step_time_ratio(pairs: Pairs) -> float:
     """Median over all epochs of the time of a DO-Conv epoch to the plain epoch beside it."""
     plain, ours = pairs.seconds[:, :, 1:] if pairs.seconds.shape[2] > 1 else pairs.seconds

@@ -41,8 +41,34 @@ def test_it_trains_compares_and_writes_its_files(framework: str, tmp_path: Path)
     assert 0 < story["folded"] < 1e-5 * max(1, story["largest"])
     assert (out / "curves.png").read_bytes().startswith(b"\x89PNG")
     assert Path(story["path"]).stat().st_size > plain * 4
-    for said in ("95 % interval", "bitwise the same", "curves.png", "results.json"):
+    for said in (
+        "95 % interval",
+        "small illustration",
+        "bitwise the same",
+        "curves.png",
+        "results.json",
+    ):
         assert said in result.output.replace("\n", "")
+
+
+@pytest.mark.parametrize(
+    ("plain", "ours", "said"),
+    [
+        ((50, 60, 70), (51, 61.1, 70.9), "ends higher"),
+        ((51, 61.1, 70.9), (50, 60, 70), "ends lower"),
+        ((50, 60), (51, 60), "No difference"),
+        ((50,), (60,), "No difference"),
+    ],
+    ids=["higher", "lower", "contains 0", "one seed"],
+)
+def test_it_claims_no_more_than_its_interval_carries(
+    plain: tuple[float, ...], ours: tuple[float, ...], said: str
+) -> None:
+    from doconv_cli.demo import report
+    from doconv_cli.demo.experiment import Pairs
+
+    accuracy = np.array([plain, ours], float)[:, :, None]
+    assert said in report.caveat(Pairs(accuracy, np.ones_like(accuracy), (1, 2, 1)))
 
 
 def test_both_ways_start_from_the_same_function(framework: str) -> None:

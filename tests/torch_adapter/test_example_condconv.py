@@ -33,7 +33,43 @@ def test_folding_the_trained_network_changes_nothing(
     assert "num_experts=2" in lines[-1]
 
 
-def test_the_plain_network_is_efficientnet_b0(example: dict[str, Any]) -> None:
-    """5,288,548 parameters: what every implementation of it has."""
-    network = example["EfficientNet"](0)
-    assert sum(p.numel() for p in network.parameters()) == 5_288_548
+PUBLISHED = {0: (5.3, 391), 4: (13.3, 402), 8: (24.0, 413)}
+"""Millions of parameters and multiply-accumulates by experts, as the authors' README has them."""
+
+
+@pytest.mark.parametrize(
+    ("experts", "parameters", "macs"),
+    [(0, 5_288_548, 385_814_752), (4, 13_314_084, 396_509_152), (8, 24_013_220, 407_203_552)],
+)
+def test_the_network_is_the_published_one(
+    example: dict[str, Any], experts: int, parameters: int, macs: int
+) -> None:
+    """0 experts: 5,288,548 parameters, what every implementation of EfficientNet-B0 has."""
+    import torch
+
+    from doconv_torch import summary
+
+    network = example["EfficientNet"](experts)
+    counted = sum(row.macs[1] for row in summary(network, torch.zeros(1, 3, 224, 224)) if row.macs)
+    assert (sum(p.numel() for p in network.parameters()), counted) == (parameters, macs)
+    assert round(parameters / 1e6, 1) == PUBLISHED[experts][0]
+    # Theirs are rounded to millions, and count what is no convolution too; what CondConv adds is
+    # the same.
+    beyond = (counted - 385_814_752) / 1e6
+    assert beyond == pytest.approx(PUBLISHED[experts][1] - PUBLISHED[0][1], abs=1)
+    assert 4.6 <= PUBLISHED[experts][1] - counted / 1e6 <= 6.2
+
+
+def test_the_squeeze_and_excite_blocks_take_about_what_is_not_counted(
+    example: dict[str, Any],
+) -> None:
+    import torch
+
+    network = example["EfficientNet"](0).eval()
+    elements: list[int] = []
+    for module in network.modules():
+        if isinstance(module, example["SqueezeExcite"]):
+            module.register_forward_hook(lambda _, inputs, __: elements.append(inputs[0].numel()))
+    with torch.no_grad():
+        network(torch.zeros(1, 3, 224, 224))
+    assert 2 * sum(elements) / 1e6 == pytest.approx(4.6, abs=0.05)

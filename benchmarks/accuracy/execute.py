@@ -1,0 +1,93 @@
+"""Makes the records that a study lacks; may be stopped and resumed at any time."""
+
+from __future__ import annotations
+
+import importlib
+import sys
+import time
+from collections.abc import Iterator, Sequence
+from pathlib import Path
+
+from joblib import Parallel, delayed, parallel_config
+
+from benchmarks.accuracy import records
+from benchmarks.accuracy.data import images
+from benchmarks.accuracy.run import Outcome, Recipe, Record, Run, outcome_of, record_of, run_of
+from benchmarks.frame.program import machine, versions
+
+
+def execute(run: Run, recipe: Recipe, folder: Path) -> Record:
+    """Train, and say where and how long (in seconds of the processor)."""
+    data = images.load(run.data, run.images, folder)
+    trainer = importlib.import_module(f"benchmarks.with_{run.framework}.accuracy")
+    start = time.process_time()
+    found: Outcome = trainer.train(run, recipe, data)
+    seconds = round(time.process_time() - start, 1)
+    origin = {"seconds": seconds, "machine": machine(), "versions": versions(run.framework)}
+    return record_of(run, found, **origin)
+
+
+def complete(
+    missing: Sequence[tuple[Run, Recipe]],
+    path: Path,
+    *,
+    workers: int = 1,
+    backend: str = "loky",
+    folder: Path = images.FOLDER,
+) -> None:
+    """Append a record of every run, each as soon as it is trained.
+
+    Args:
+        missing: runs and how they are trained.
+        path: of the study's records.
+        workers: processes, of one thread each.
+        backend: of joblib: "loky", or "ray" for a cluster.
+        folder: of the data sets.
+    """
+    start = time.monotonic()
+    for done, record in enumerate(_all(missing, workers, backend, folder), 1):
+        records.append(path, record)
+        left = (time.monotonic() - start) / done * (len(missing) - done) / 60
+        print(
+            f"{_line(record)}  [{done} of {len(missing)}, {left:.0f} min left]",
+            file=sys.stderr,
+            flush=True,
+        )
+
+
+def differences(recorded: Sequence[tuple[Run, Recipe]], path: Path, folder: Path) -> Iterator[str]:
+    """Run again what the file holds; a line for each run that comes out otherwise."""
+    there = records.read(path)
+    for run, recipe in recorded:
+        again = execute(run, recipe, folder)
+        print(_line(again), file=sys.stderr, flush=True)
+        if outcome_of(again) != outcome_of(there[run]):
+            yield f"{run}: {outcome_of(there[run])} is now {outcome_of(again)}"
+
+
+def _all(
+    missing: Sequence[tuple[Run, Recipe]], workers: int, backend: str, folder: Path
+) -> Iterator[Record]:
+    if backend == "ray":
+        yield from _on_ray(missing, workers, folder)
+    elif missing:
+        with parallel_config("loky", inner_max_num_threads=1):
+            parallel = Parallel(workers, return_as="generator_unordered", batch_size=1)
+            yield from parallel(delayed(execute)(*each, folder) for each in missing)
+
+
+def _on_ray(missing: Sequence[tuple[Run, Recipe]], workers: int, folder: Path) -> Iterator[Record]:
+    """Ray 2's backend gives results back when all of a call are there: so a call is one round."""
+    from ray.util.joblib import register_ray
+
+    register_ray()
+    with parallel_config("ray"):
+        for start in range(0, len(missing), workers):
+            chunk = missing[start : start + workers]
+            yield from Parallel(workers)(delayed(execute)(*each, folder) for each in chunk)
+
+
+def _line(record: Record) -> str:
+    last = record["validation"][-1] if record["validation"] else record["test"]
+    words = "did not train" if record["diverged"] else f"{last:.2f} %"
+    return f"{run_of(record)}: {words}, {record['seconds']:.0f} s"
