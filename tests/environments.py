@@ -51,6 +51,12 @@ RUNS = {
         {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "torch"},
         ["tests/star", "tests/keras_adapter"],
     ),
+    # The code on the documentation's pages.
+    "docs": Run(
+        ".venv-star",
+        {"DOCONV_BACKENDS": "torch,keras,gluon", "KERAS_BACKEND": "tensorflow"},
+        ["tests/docs", "tests/test_readme.py"],
+    ),
     # For the time between two commits.
     "check": Run(
         ".venv-star",
