@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Mapping
 from typing import Any
 
 from doconv_core.messages.layer import error, named
@@ -81,17 +82,52 @@ def partitioned_optimizer(kind: str) -> str:
     )
 
 
-NO_CLOSURE = (
-    "an optimizer that calls a closure within step() computes gradients in between, when the "
-    "network holds W in place of its kernels. Call backward() before step(), or convert() the "
-    "model to DO-Conv layers instead."
+def wrapping_optimizer(kind: str) -> str:
+    return error(
+        "OptimizerDOConv must be given the optimizer whose step() changes the parameters",
+        {"optimizer": kind},
+        "It holds another one. Where its step() only calls that one's (Accelerate), give "
+        "OptimizerDOConv the inner one before it is wrapped; where it does more (SAM, Lookahead), "
+        "convert() the model to DO-Conv layers instead.",
+    )
+
+
+def averaging_optimizer(kind: str) -> str:
+    return error(
+        "an optimizer must leave the parameters alone between its steps",
+        {"optimizer": kind},
+        "This one's train() and eval() exchange their values, and would find kernels in place of "
+        "W: convert() the model to DO-Conv layers instead.",
+    )
+
+
+NOT_HELD = "the optimizer does not hold its weight"
+DONE = "it is over-parameterized already; fold() the model, or train it as it is"
+EXPERTS = "its experts have a D each only as a layer; convert() it"
+SHARED = "layers of different kinds share its weight"
+
+
+def nothing_at_optimizer(reasons: Mapping[str, int]) -> str:
+    left = "; ".join(f"{count} left: {reason}" for reason, count in reasons.items())
+    return error(
+        "no convolution of the model can be over-parameterized at this optimizer",
+        {"convolutions": sum(reasons.values())},
+        f"{left}." if left else "",
+    )
+
+
+NO_FACTORS = (
+    "OptimizerDOConv: the optimizer's state that is loaded holds no W and D, as where the "
+    "OptimizerDOConv was not there when it was saved. D goes on from what it is now."
 )
 
 
-NOTHING_AT_OPTIMIZER = (
-    "no convolution of the model can be over-parameterized at this optimizer: it must hold their "
-    "weights; summary(model) gives the reason for each layer that is left."
-)
+def other_factors(received: Any, expected: Any) -> str:
+    return error(
+        f"the optimizer's state must hold W and D of the same layers, in these shapes: {expected}",
+        {"state": received},
+        "Build model, optimizer and OptimizerDOConv as when it was saved.",
+    )
 
 
 def already_at_optimizer(layer: str) -> str:

@@ -129,10 +129,10 @@ class DOConvNd(_ConvNd):
 
     @property
     def base_layer(self) -> nn.Module:
-        """An error where peft asks for it, as it does (0.21) of a layer that it is to adapt."""
-        # It would merge the adapter into W as if that were the kernel. Anybody else who looks
-        # through a layer's attributes (TorchScript, inspect) finds nothing.
-        if str(sys._getframe(1).f_globals.get("__name__")).partition(".")[0] == "peft":
+        """An error for an adapter of peft (0.21), which asks for it of the layer that it wraps."""
+        # It would be merged into W as if that were the kernel. Anybody else who looks through a
+        # layer's attributes (TorchScript, inspect, peft itself elsewhere) finds nothing.
+        if sys._getframe(1).f_code.co_name == "get_base_layer":
             raise ValueError(torch_messages.adapter_on_layer(type(self).__name__))
         raise AttributeError("base_layer")
 

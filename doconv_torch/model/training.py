@@ -82,6 +82,19 @@ def refuse_partitioned(optimizer: Any) -> None:
         raise ValueError(torch_messages.partitioned_optimizer(type(optimizer).__name__))
 
 
+def refuse_wrapper(optimizer: Any) -> None:
+    """Raise ValueError where an optimizer's own step() is not what changes the parameters.
+
+    It holds another optimizer (Accelerate, SAM, Lookahead), or it puts other values in their
+    place between steps (schedulefree's ``train()`` and ``eval()``).
+    """
+    kind = type(optimizer).__name__
+    if any(isinstance(each, Optimizer) for each in vars(optimizer).values()):
+        raise ValueError(torch_messages.wrapping_optimizer(kind))
+    if callable(getattr(optimizer, "eval", None)):
+        raise ValueError(torch_messages.averaging_optimizer(kind))
+
+
 _watched: list[tuple[weakref.ref[Tensor], list[weakref.ref[nn.Parameter]]]] = []
 
 

@@ -72,35 +72,46 @@ def compose(
 
 
 @torch.no_grad()
-def compose_into(kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> None:
-    """Write the kernel of W = ``weight`` (S = K) and D to ``kernel``, in place."""
+def compose_into(
+    kernel: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec, W_extra: Tensor | None = None
+) -> None:
+    """Write the kernel of W and D to ``kernel``, in place; arguments as :func:`compose`."""
     with outside_autocast(weight.device.type):
-        if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(kernel):
+        if _is_dense(weight, W_extra, spec.groups, spec.transposed) and _is_flat(kernel):
             arithmetic.compose_into(kernel.flatten(2), weight.flatten(2), D)
         else:
-            kernel.copy_(_compose(weight, D, spec))
+            kernel.copy_(_compose(spec, weight, D, W_extra))
 
 
-def pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
-    """Turn a kernel's gradient into W's, in place, and return D's, (I, K, K)."""
+def pull_back_(
+    grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec, W_extra: Tensor | None = None
+) -> list[Tensor]:
+    """Turn a kernel's gradient into that of ``weight``, in place.
+
+    Returns:
+        The gradients of D, and of W_extra where there is one.
+    """
     with outside_autocast(weight.device.type):
-        return _pull_back_(grad, weight, D, spec)
+        return _pull_back_(grad, weight, D, spec, W_extra)
 
 
-def _pull_back_(grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
-    if _is_dense(weight, None, spec.groups, spec.transposed) and _is_flat(grad):
+def _pull_back_(
+    grad: Tensor, weight: Tensor, D: Tensor, spec: DOConvSpec, W_extra: Tensor | None
+) -> list[Tensor]:
+    if _is_dense(weight, W_extra, spec.groups, spec.transposed) and _is_flat(grad):
         flat = grad.flatten(2)
-        return arithmetic.pull_back_into(flat, flat, weight.flatten(2), D)
+        return [arithmetic.pull_back_into(flat, flat, weight.flatten(2), D)]
+    given = [weight, D] if W_extra is None else [weight, D, W_extra]
     with torch.enable_grad():
-        factors = weight.detach().requires_grad_(), D.detach().requires_grad_()
-        grad_W, grad_D = torch.autograd.grad(_compose(*factors, spec), factors, grad)
+        factors = [each.detach().requires_grad_() for each in given]
+        grad_W, *rest = torch.autograd.grad(_compose(spec, *factors), factors, grad)
     grad.copy_(grad_W)
-    return grad_D
+    return rest
 
 
-def _compose(weight: Tensor, D: Tensor, spec: DOConvSpec) -> Tensor:
+def _compose(spec: DOConvSpec, weight: Tensor, D: Tensor, W_extra: Tensor | None = None) -> Tensor:
     channels, sizes = (spec.in_channels, spec.out_channels), list(spec.kernel_size)
-    return compose(weight, D, None, channels, spec.groups, spec.transposed, sizes, spec.S)
+    return compose(weight, D, W_extra, channels, spec.groups, spec.transposed, sizes, spec.S)
 
 
 def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: bool) -> bool:

@@ -13,11 +13,34 @@ from doconv_core import CondConvSpec, DOConvSpec
 Spec = DOConvSpec | CondConvSpec
 
 
+class MetaParameter(nn.Parameter):
+    """A D or W_extra without memory, which gets zeros together with it.
+
+    A model that is made on the meta device gets its memory, uninitialized, from
+    ``torch.empty_like`` (``Module.to_empty``, transformers' ``from_pretrained``); a plain
+    checkpoint has no D, and nobody else knows what to put there.
+    """
+
+    def __new__(cls, data: Tensor, requires_grad: bool = True, **_: Any) -> MetaParameter:
+        made: MetaParameter = super().__new__(cls, data, requires_grad)
+        return made
+
+    @classmethod
+    def __torch_function__(
+        cls, function: Any, kinds: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch.empty_like:
+            function = torch.zeros_like
+        with torch._C.DisableTorchFunctionSubclass():
+            return function(*args, **(kwargs or {}))
+
+
 def new_arrays(spec: Spec, weight: Tensor) -> tuple[nn.Parameter | None, nn.Parameter | None]:
     """Uninitialized D and W_extra of weight's dtype, device and requires_grad (None: has none)."""
 
     def parameter(*shape: int) -> nn.Parameter:
-        return nn.Parameter(weight.new_empty(shape), requires_grad=weight.requires_grad)
+        kind = MetaParameter if weight.is_meta else nn.Parameter
+        return kind(weight.new_empty(shape), requires_grad=weight.requires_grad)
 
     extra = spec.extra_columns
     return (

@@ -207,7 +207,7 @@ def test_errors_change_nothing() -> None:
     with pytest.raises(ValueError, match=r"once at an optimizer\. Received: layer='0'"):
         OptimizerDOConv(model, optimizer)
     assert len(optimizer.param_groups[0]["params"]) == groups
-    with pytest.raises(ValueError, match="it must hold their weights"):
+    with pytest.raises(ValueError, match="4 left: the optimizer does not hold its weight"):
         OptimizerDOConv(network(), optimizer)
     state: dict[str, Any] = over.state_dict()
     state["0"]["W"] += 1

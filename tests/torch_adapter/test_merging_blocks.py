@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-import types
 import warnings
 from typing import Any
 
@@ -65,7 +63,7 @@ def test_convert_tells_of_blocks_that_merge() -> None:
     said = torch_messages.merged_elsewhere(1, "1.0", "switch_to_deploy")
     assert "1 converted layer(s)" in said
     assert "model = fold(model) first" in said
-    with pytest.warns(UserWarning) as found:
+    with pytest.warns(UserWarning, match="merge") as found:
         convert(network())
     assert [str(w.message) for w in found] == [said]
     assert found[0].filename == __file__
@@ -126,34 +124,32 @@ def test_convolutions_of_an_adapter_stay_plain_with_the_reason() -> None:
     assert set(reasons.values()) == {torch_messages.ADAPTED}
 
 
-def test_peft_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_for(
-    monkeypatch: pytest.MonkeyPatch,
-) -> None:
+def get_base_layer(layer: Any) -> Any:
+    """peft.tuners.tuners_utils.BaseTunerLayer.get_base_layer (0.21)."""
+    while hasattr(layer, "base_layer"):
+        layer = layer.base_layer
+    return layer
+
+
+def test_an_adapter_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_for() -> None:
     layer = DOConv2d(3, 4, 3)
     assert not hasattr(layer, "base_layer")
     assert getattr(layer, "base_layer", None) is None
-    # The loop of peft.tuners.tuners_utils.BaseTunerLayer.get_base_layer (0.21).
-    module: Any = types.ModuleType("peft.tuners.tuners_utils")
-    exec(
-        "def get_base_layer(layer):\n"
-        "    while hasattr(layer, 'base_layer'):\n"
-        "        layer = layer.base_layer\n"
-        "    return layer\n",
-        vars(module),
-    )
-    monkeypatch.setitem(sys.modules, module.__name__, module)
     with pytest.raises(ValueError, match=r"\(LoRA\).* would merge wrong.*'DOConv2d'\. fold\(\)"):
-        module.get_base_layer(layer)
+        get_base_layer(layer)
     plain = layer.fold()
-    assert module.get_base_layer(plain) is plain
+    assert get_base_layer(plain) is plain
 
 
 def test_the_real_peft() -> None:
     peft = pytest.importorskip("peft", reason="needs peft; the test above has its function")
     config = peft.LoraConfig(target_modules=["0"], r=2)
-    model = train(convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3))))
+    head = nn.Flatten(), nn.Linear(64, 5)
+    model = train(convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), *head)))
     with pytest.raises(ValueError, match="would merge wrong"):
         peft.get_peft_model(model, config)
+    beside = peft.get_peft_model(model, peft.LoraConfig(target_modules=["3"], r=2))
+    assert isinstance(beside.merge_and_unload()[0], DOConv2d)  # on another layer: as ever
     folded = fold(model)
     with warnings.catch_warnings():
         warnings.simplefilter("ignore")

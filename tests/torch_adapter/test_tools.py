@@ -148,3 +148,20 @@ def test_a_second_backward_pass_adds_up() -> None:
         model(half).sum().backward()
     for parameter, expected in zip(model.parameters(), whole, strict=True):
         torch.testing.assert_close(parameter.grad, expected)
+
+
+def test_pruning_belongs_after_fold() -> None:
+    """W is sparse, but the kernel is W + D W."""
+    model = trained_network()
+    prune.l1_unstructured(model[6], "weight", amount=0.7)
+    prune.remove(model[6], "weight")
+    folded = fold(model)
+
+    def sparsity(weight: torch.Tensor) -> float:
+        return (weight == 0).float().mean().item()
+
+    assert sparsity(model[6].weight) == pytest.approx(0.7, abs=0.01)
+    assert sparsity(folded[6].weight) < 0.1
+    prune.l1_unstructured(folded[6], "weight", amount=0.7)
+    prune.remove(folded[6], "weight")
+    assert sparsity(folded[6].weight) == pytest.approx(0.7, abs=0.01)
