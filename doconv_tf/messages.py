@@ -47,9 +47,49 @@ def holder_is_fitted(model: str) -> str:
     )
 
 
+def made_outside(layer: str) -> str:
+    return error(
+        f"D must be made where the kernel of {named(layer)} was",
+        {"kernel": "made outside of this distribution strategy's scope"},
+        "Call convert(inplace=True) outside of the scope, or build the model within it.",
+    )
+
+
+# --- copies ------------------------------------------------------------------------------
+
+
 def cannot_copy(kind: str, fault: str) -> str:
     return error(
-        "the model must be one that Keras can clone",
-        {"type": kind, "fault": fault},
+        f"the {kind} cannot be copied: Keras must rebuild all of it from its config",
+        {"fault": fault},
         "Pass inplace=True to change the model itself.",
     )
+
+
+def remade_otherwise(layer: str, kind: str, other: str) -> str:
+    return (
+        f"{named(layer)}, a {kind}, is a {other} when its holder is made anew; what was put in its "
+        "place is not in the holder's get_config()"
+    )
+
+
+def holds_otherwise(layer: str, count: int, other: int) -> str:
+    return (
+        f"{named(layer)} holds {count} layers, and {other} when it is made anew; "
+        "the rest is not in its get_config()"
+    )
+
+
+def has_other_variables(model: str, count: int, other: int) -> str:
+    return (
+        f"{model!r} has {count} variables, and {other} when it is made anew; "
+        "the rest is made outside of __init__ and build"
+    )
+
+
+def has_other_variable(variable: str, kind: str, other: str) -> str:
+    return f"the variable {variable!r} is {kind}, and {other} when its layer is made anew"
+
+
+def loads_otherwise(layer: str, what: str) -> str:
+    return f"{named(layer)} does not load {what!r} as it has saved it"

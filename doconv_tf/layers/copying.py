@@ -1,36 +1,57 @@
-"""Copies of layers and models that share nothing with the original."""
+"""Copies of layers and models that share nothing with the original.
+
+Keras can make a layer anew from its config, and knows how each layer saves and loads itself. A copy
+is made by the one and filled by the other; what both forget is copied here, and what is still
+different then is an error: a copy that computes something else would go unnoticed.
+"""
 
 from __future__ import annotations
 
 import types
+import warnings
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, nullcontext
+from filecmp import cmpfiles
+from pathlib import Path
+from tempfile import TemporaryDirectory
 from typing import Any
 
 import keras
+import numpy as np
 from keras.src.models.functional import Functional  # which Keras does not export
 
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.nesting import children, everything
+from doconv_tf.tensors.initialization import made_where
 
 GRAPHS = (Functional, keras.Sequential)
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+BOOKKEEPING = frozenset(vars(keras.Model()))
+"""What every layer or model has: Keras's own record of it, which a copy has of its own."""
 
 
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
-    An optimizer belongs to the variables it was built for, so a copy has none.
+    An optimizer belongs to the variables it was built for, so a copy has none. Lists and
+    dictionaries that a layer of the user's own keeps are as its constructor makes them, unless it
+    saves and loads them (``save_own_variables``, ``save_assets``).
 
     Raises:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
-            lambdas as activations, ...).
+            lambdas as activations, ...), or rebuilds another one.
     """
+    scope = made_where(model.variables[0]) if model.variables else nullcontext()
     try:
-        with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)):
-            clone = _clone(model)
-        _make_alike(model, clone)
+        with _uncompiled(model), keras.saving.custom_object_scope(_custom_objects(model)), scope:
+            with warnings.catch_warnings():
+                warnings.filterwarnings("ignore", ".*does not have a `build")  # mended in step
+                clone = _clone(model)
+            pairs = _in_step(model, clone, set())
+            _make_alike(pairs)
     except Exception as error:
-        raise ValueError(keras_messages.cannot_copy(type(model).__name__, str(error))) from error
+        fault = str(error) or type(error).__name__
+        raise ValueError(keras_messages.cannot_copy(type(model).__name__, fault)) from error
     return clone
 
 
@@ -65,7 +86,7 @@ def _uncompiled(model: keras.layers.Layer) -> Iterator[None]:
 
 
 def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
-    """The classes and functions in use, so that they need not be registered to be copied."""
+    """The user's classes and functions, so that they need not be registered to be copied."""
     found: dict[str, set[Any]] = {}
     for layer in everything(model):
         state = {k: v for k, v in vars(layer).items() if k not in ("build", "quantize")}
@@ -74,20 +95,12 @@ def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
                 value = type(value)
             elif not isinstance(value, types.FunctionType):
                 continue
-            found.setdefault(keras.saving.get_registered_name(value), set()).add(value)
+            # Keras finds its own by their modules; by name `layers.Add` would be taken for the
+            # operation of a "+".
+            if not value.__module__.startswith("keras."):
+                found.setdefault(keras.saving.get_registered_name(value), set()).add(value)
     # Two of one name (lambdas) would be mistaken for each other: leave them to Keras's error.
     return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
-
-
-def _make_alike(model: Any, clone: Any) -> None:
-    """Give a clone, and what it holds, the classes, flags and values of a model."""
-    for ours, theirs in _in_step(model, clone, set()):
-        theirs.trainable = ours.trainable  # also sets what it holds, which comes later
-        theirs.autocast = ours.autocast
-    for ours, theirs in zip(model.variables, clone.variables, strict=True):
-        # Through NumPy: on jax a variable would otherwise share the original's buffer.
-        theirs.assign(keras.ops.convert_to_numpy(ours.value))
-        theirs.trainable = ours.trainable
 
 
 def _in_step(ours: Any, theirs: Any, seen: set[int]) -> list[tuple[Any, Any]]:
@@ -95,16 +108,118 @@ def _in_step(ours: Any, theirs: Any, seen: set[int]) -> list[tuple[Any, Any]]:
     if id(ours) in seen:
         return []
     seen.add(id(ours))
-    if isinstance(theirs, keras.layers.InputLayer):
-        theirs.name = ours.name  # clone_model has named it after its tensor
     # What a layer of the user's own has made, it makes anew as it was before conversion.
     if hasattr(ours, "remake_"):
         ours.remake_(theirs)
-    if type(ours) is not type(theirs) or ours.name != theirs.name:
-        raise ValueError(f"{ours.name!r} is rebuilt as a {type(theirs).__name__}")
-    # Backwards, each before those that it holds: so a holder comes before all that it holds, also
-    # where what it holds is held by another layer too.
+    if type(ours) is not type(theirs):
+        kinds = type(ours).__name__, type(theirs).__name__
+        raise ValueError(keras_messages.remade_otherwise(ours.path or ours.name, *kinds))
+    held, remade = children(ours), children(theirs)
+    if len(held) != len(remade):
+        raise ValueError(
+            keras_messages.holds_otherwise(ours.path or ours.name, len(held), len(remade))
+        )
+    if ours.built and not theirs.built:  # by a layer without a `build` of its own
+        theirs.build_from_config(ours.get_build_config())
+    # The last one first, each put before the later ones: so a holder comes before what it holds
+    # also where a later layer holds that too.
     below: list[tuple[Any, Any]] = []
-    for pair in reversed(list(zip(children(ours), children(theirs), strict=True))):
+    for pair in reversed(list(zip(held, remade, strict=True))):
         below = _in_step(*pair, seen) + below
     return [(ours, theirs), *below]
+
+
+def _make_alike(pairs: list[tuple[Any, Any]]) -> None:
+    """Give clones the names, flags, values and assets of the originals."""
+    for ours, theirs in pairs:
+        theirs.name = ours.name  # one that nobody gave has another number
+        theirs._path, theirs._parent_path = ours._path, ours._parent_path
+        theirs.trainable = ours.trainable  # also sets what it holds, which comes later
+        theirs.autocast = ours.autocast
+        for names in ("input_names", "output_names"):  # of a functional model
+            if names in vars(ours):
+                setattr(theirs, names, list(getattr(ours, names)))
+    for ours, theirs in pairs:
+        _load_what_it_saves(ours, theirs)
+    _copy_variables(*pairs[0])
+    for ours, theirs in pairs:
+        _copy_attributes(ours, theirs)
+        if hasattr(theirs, "_torch_params"):  # which has the variables by their paths
+            theirs._track_variables()
+
+
+def _load_what_it_saves(ours: Any, theirs: Any) -> None:
+    """Let a layer take over what is no variable, or follows from one, in its own way."""
+    if type(ours).load_own_variables is not keras.layers.Layer.load_own_variables:
+        store = _saved_variables(ours)
+        theirs.load_own_variables(store)
+        again = _saved_variables(theirs)
+        for key in store:
+            if not _are_same(store[key], again.get(key)):
+                raise ValueError(keras_messages.loads_otherwise(ours.path, key))
+    if hasattr(ours, "save_assets"):
+        with TemporaryDirectory() as folder:
+            one, other = Path(folder, "ours"), Path(folder, "theirs")
+            one.mkdir()
+            other.mkdir()
+            ours.save_assets(str(one))
+            theirs.load_assets(str(one))
+            theirs.save_assets(str(other))
+            names = [each.name for each in one.iterdir()]
+            _, different, missing = cmpfiles(one, other, names, shallow=False)
+            for name in (*different, *missing):
+                raise ValueError(keras_messages.loads_otherwise(ours.path, name))
+
+
+def _saved_variables(layer: Any) -> dict[str, Any]:
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    return {key: _to_numpy(value) for key, value in store.items()}
+
+
+def _copy_variables(model: Any, clone: Any) -> None:
+    if len(model.variables) != len(clone.variables):
+        counts = len(model.variables), len(clone.variables)
+        raise ValueError(keras_messages.has_other_variables(model.path, *counts))
+    for ours, theirs in zip(model.variables, clone.variables, strict=True):
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            kinds = f"{ours.shape} {ours.dtype}", f"{theirs.shape} {theirs.dtype}"
+            raise ValueError(keras_messages.has_other_variable(ours.path, *kinds))
+        # Through NumPy: on jax a variable would otherwise share the original's buffer.
+        theirs.assign(_to_numpy(ours))
+        theirs.trainable = ours.trainable
+        theirs._name, theirs._path = ours.name, ours.path
+
+
+def _copy_attributes(ours: Any, theirs: Any) -> None:
+    """Numbers, strings and tensors that a layer holds beside its variables and its config."""
+    own = vars(theirs)
+    for name, value in vars(ours).items():
+        if name in BOOKKEEPING or isinstance(value, keras.Variable):
+            continue
+        if isinstance(value, PLAIN):
+            own[name] = value
+        elif isinstance(value, np.ndarray):
+            own[name] = value.copy()
+        elif keras.ops.is_tensor(value):
+            try:
+                array = _to_numpy(value)
+            except Exception:  # a symbol left over from a graph, which is no state
+                continue
+            if not (keras.ops.is_tensor(own.get(name)) and _are_same(array, own[name])):
+                own[name] = keras.ops.convert_to_tensor(array)
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    one, other = np.asarray(_to_numpy(one)), np.asarray(_to_numpy(other))
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    # Bit by bit, as NaN is no reason to refuse; of strings the bytes are addresses.
+    return bool((one == other).all()) if one.dtype.hasobject else one.tobytes() == other.tobytes()
+
+
+def _to_numpy(value: Any) -> Any:
+    if isinstance(value, keras.Variable):
+        # Of the value: Keras 3.15's Variable lacks what NumPy 2 asks of __array__.
+        value = value.value
+    return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value

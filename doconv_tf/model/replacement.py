@@ -16,6 +16,7 @@ from doconv_tf.layers.nesting import check_keras, everything, holders
 from doconv_tf.layers.xsepconv import REPLACEABLE, XSepConv2D, become, built
 from doconv_tf.model.training import forget_traces, refuse_built_optimizer, warn_if_not_trained
 from doconv_tf.model.walk import candidates
+from doconv_tf.tensors.initialization import made_where
 
 logger = logging.getLogger("doconv")
 
@@ -133,4 +134,5 @@ def _like(conv: Any, corner: int, D_mul: Any) -> XSepConv2D:
     channels = HOSTS[type(conv)].spec_of(conv).in_channels
     shape: list[int | None] = [None] * 4
     shape[-1 if conv.data_format == "channels_last" else 1] = channels
-    return built(layer, conv.path, tuple(shape))
+    with made_where(conv.variables[0]):
+        return built(layer, conv.path, tuple(shape))

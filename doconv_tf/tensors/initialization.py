@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from contextlib import AbstractContextManager, nullcontext
 from typing import Any
 
 import keras
 from keras import ops
 
 from doconv_core import DOConvSpec
+from doconv_tf import messages as keras_messages
 
 Initializer = Any
 """A function of a shape and a dtype, as Keras calls it."""
@@ -17,14 +19,32 @@ Initializer = Any
 def add_beside(
     layer: keras.layers.Layer, W: Any, name: str, shape: Any, initializer: Any, **options: Any
 ) -> Any:
-    """A further variable of a layer, trainable where W is, which Keras never casts."""
-    variable = layer.add_weight(
-        name=name, shape=shape, initializer=initializer, dtype=layer.variable_dtype,
-        autocast=False,
-        **options,
-    )  # fmt: skip
+    """A further variable of a layer, trainable where W is, which Keras never casts.
+
+    Raises:
+        ValueError: W was made outside of the distribution strategy whose scope this one is.
+    """
+    with made_where(W):
+        variable = layer.add_weight(
+            name=name, shape=shape, initializer=initializer, dtype=layer.variable_dtype,
+            autocast=False,
+            **options,
+        )  # fmt: skip
+    if _strategy(variable) is not _strategy(W):
+        layer._untrack_variable(variable)
+        raise ValueError(keras_messages.made_outside(layer.path))
     variable.trainable = W.trainable
     return variable
+
+
+def made_where(variable: Any) -> AbstractContextManager[Any]:
+    """The scope of TensorFlow's distribution strategy that a variable was made in, if it was."""
+    strategy = _strategy(variable)
+    return nullcontext() if strategy is None else strategy.scope()
+
+
+def _strategy(variable: Any) -> Any:
+    return getattr(variable.value, "distribute_strategy", None)
 
 
 def extra_columns(spec: DOConvSpec, initializer: Initializer) -> Initializer:

@@ -189,7 +189,7 @@ def test_an_error_of_fold_leaves_the_model_as_it_was(
 
 
 def test_a_model_without_a_config_says_to_pass_inplace() -> None:
-    with pytest.raises(ValueError, match=r"Keras can clone.*type='Subclassed'.*Pass inplace=True"):
+    with pytest.raises(ValueError, match=r"the Subclassed cannot be copied.*Pass inplace=True"):
         convert(subclassed())
 
 
