@@ -25,6 +25,14 @@ def cannot_write(layer: str, reason: str) -> str:
     return f"cannot write the arrays of {named(layer)}: {reason}."
 
 
+def states_by_position(count: int) -> str:
+    return (
+        f"The {count} new parameter(s) stand at the end of this Trainer, whose kvstore has the "
+        "others by position. States that it saves load only into a Trainer that was extended likewise: "
+        "convert the model before the Trainer's first step."
+    )
+
+
 def feature_needs_in_channels() -> str:
     return error(
         '`in_channels` must be given for composition="feature"',

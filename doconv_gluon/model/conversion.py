@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import math
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from doconv_core import messages
@@ -106,8 +107,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Args:
         model: any Block; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
-            is cleared); a Trainer goes on with it (one that updates on a kvstore with a new
-            optimizer state, as after every ``set_data``). Otherwise a deep copy that shares
+            is cleared); a Trainer goes on with it, without D. Otherwise a deep copy that shares
             nothing with it.
 
     Returns:
@@ -144,18 +144,19 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
             raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
     if not inplace:
         model = copied(model)
-    # Layers that share their arrays share a kernel: all are computed before one is written.
     found = over_parameterized(model)
-    fold_layers(found.items(), lambda each: folded_kernel(*each[::-1]), _fold)
+    # Once the last kernel is computed, before the first array is written.
+    retired = cache(lambda: retire(list(found.values())))
+
+    def restore(named: tuple[str, Any], kernel: Any) -> None:
+        retired()
+        restore_(named[1], kernel)
+
+    # Layers that share their arrays share a kernel: all are computed before one is written.
+    fold_layers(found.items(), lambda named: folded_kernel(*named[::-1]), restore)
     clear_cached_graphs(model)
     warn_if_D_is_left(len(found), D_in_graphs(model), "a SymbolBlock")
     return model
-
-
-def _fold(named: tuple[str, Any], kernel: Any) -> None:
-    _, layer = named
-    retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
-    restore_(layer, kernel)
 
 
 def _columns(layer: Any, D_mul: int | str | None) -> int:
