@@ -22,7 +22,7 @@ def note(layer: Any) -> None:
 def users(weight: Any) -> list[Any]:
     """The layers that over-parameterize a weight."""
     known = _users.get(weight, ())
-    return [layer for layer in known if layer.is_over_parameterized and layer.weight is weight]
+    return [layer for layer in known if _converted(layer) and layer.weight is weight]
 
 
 def other_users(layers: Iterable[Any]) -> dict[int, list[Any]]:
@@ -56,3 +56,7 @@ def is_shared_from_outside(layer: Any, inside: set[int]) -> bool:
     """
     shared = getattr(layer.params, "_shared", None)
     return shared is not None and id(shared) not in inside and layer.weight.name in shared
+
+
+def _converted(layer: Any) -> bool:
+    return bool(getattr(layer, "is_over_parameterized", False))  # folded, it is the host's again

@@ -117,7 +117,7 @@ def test_folding_one_of_two_in_place_is_refused_while_the_other_is_there() -> No
     first, second = first_and_second()
     convert(second, inplace=True)
     before = values(first)
-    with pytest.raises(ValueError, match=r"cannot fold layer '0'.*outside of the model"):
+    with pytest.raises(ValueError, match=r"cannot fold layer '0'.*outside of this model"):
         fold(first, inplace=True)
     assert values(first) == before
     assert not layers_of(fold(first))
