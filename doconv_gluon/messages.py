@@ -6,6 +6,9 @@ from doconv_core.messages.layer import error, named
 
 IN_SYMBOL_BLOCK = "it is part of a SymbolBlock, whose graph is fixed"
 DEFORMABLE = "it samples its input where another convolution tells it to, by a forward of its own"
+SHARED_D = (
+    "its weight and D are also those of a layer outside of this model; fold a copy: fold(net)"
+)
 SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
 ON_SERVERS = (
     "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be set"
@@ -23,6 +26,29 @@ def numpy_too_new(version: str) -> str:
 
 def cannot_write(layer: str, reason: str) -> str:
     return f"cannot write the arrays of {named(layer)}: {reason}."
+
+
+def states_by_position(count: int) -> str:
+    return (
+        f"The {count} new parameter(s) stand at the end of this Trainer, whose kvstore has the "
+        "others by position. States that it saves load only into a Trainer that was extended "
+        "likewise: convert the model before the Trainer's first step."
+    )
+
+
+def another_D(layer: str, D_mul: int, other: int) -> str:
+    return error(
+        f"{named(layer)} shares its weight with a layer that has a D, which it must share too",
+        {"D_mul": D_mul, "other": other},
+        "Convert with the same D_mul.",
+    )
+
+
+def shares_a_plain_weight(count: int) -> str:
+    return (
+        f"{count} converted layer(s) share their weight with another network (by params=), which "
+        "has not their D and so will not compute the same. Convert that one too."
+    )
 
 
 def feature_needs_in_channels() -> str:

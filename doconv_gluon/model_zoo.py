@@ -5,18 +5,28 @@ Importing this module imports GluonCV, beside any torch.
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 from doconv_core.model.planning import Where
 from doconv_gluon.model.conversion import convert
-from doconv_gluon.mxnet import import_gluoncv, numpy_aliases
+from doconv_gluon.mxnet import import_gluoncv
 
 gluoncv: Any = import_gluoncv()
 resnetv1b: Any = gluoncv.model_zoo.resnetv1b
 
-# First part of a layer's name in GluonCV's networks for segmentation and detection.
-_HEADS = {"head", "auxlayer", "rpn", "class_predictor", "box_predictor"}
-_TRAINING_ONLY = {"auxlayer"}
+# What GluonCV's networks for other tasks have beside a classification network, by their names.
+_AUXILIARY = re.compile(r"(auxlayer|out_aux)\b")
+_HEADS = re.compile(
+    r"""(auxlayer|out_aux|head|heads|last_layer|decoder|classifier|feature_fusion   # segmentation
+    |psp_head|conv_sub\d|rpn|rpn_head|mask|class_features|newbox_features|box_features  # detection
+    |class_predictors?|box_predictors?|transitions|yolo_blocks|yolo_outputs
+    |duc\d|conv_out|deconv_layers|final_layer|upsampling                              # poses
+    |base_network\.(deconv|dla_up|ida_up|upsampling)                                  # CenterNet
+    |features\.(more_stages|extras|(\w+_)?expand_(trans_)?conv\d+|P\d_conv\w*)       # SSD, FPN
+    )(\.|$)""",
+    re.VERBOSE,
+)
 
 
 def get_model(name: str, *, where: Where | None = None, **kwargs: Any) -> Any:
@@ -25,9 +35,8 @@ def get_model(name: str, *, where: Where | None = None, **kwargs: Any) -> Any:
     Args:
         name: as ``gluoncv.model_zoo.get_model`` takes it, e.g. "resnet50_v1b" or
             "faster_rcnn_resnet50_v1b_voc"; or "plain18".
-        where: ``where(name, layer)`` picks layers, e.g. :func:`backbone`,
-            :func:`backbone_and_head`, or ``lambda name, layer: name.startswith("layer4")``.
-            None picks all.
+        where: as of :func:`doconv_gluon.convert`, e.g. :func:`backbone`,
+            :func:`backbone_and_head`, or "layer4". None picks all.
         **kwargs: ``gluoncv.model_zoo.get_model``'s: ``pretrained``, ``classes``, ``ctx``, ...
 
     Returns:
@@ -49,7 +58,8 @@ def get_model(name: str, *, where: Where | None = None, **kwargs: Any) -> Any:
 def get_plain_model(name: str, **kwargs: Any) -> Any:
     """The same network as GluonCV makes it; loads what a folded one has saved.
 
-    ``gluoncv.model_zoo.get_model`` alone cannot build a Faster R-CNN with NumPy 1.24 or later.
+    ``gluoncv.model_zoo.get_model`` does the same once this module is imported; without it, it fails
+    beside NumPy 1.24 or later, and beside torch.
 
     Args:
         name: as for :func:`get_model`.
@@ -61,8 +71,7 @@ def get_plain_model(name: str, **kwargs: Any) -> Any:
     """
     if name == "plain18":
         return plain18(**kwargs)
-    with numpy_aliases():
-        return gluoncv.model_zoo.get_model(name, **kwargs)
+    return gluoncv.model_zoo.get_model(name, **kwargs)
 
 
 def plain18(**kwargs: Any) -> Any:
@@ -91,10 +100,14 @@ class PlainBlock(resnetv1b.BasicBlockV1b):
 
 
 def backbone(name: str, layer: Any) -> bool:
-    """For ``where``: the classification network inside a network for another task."""
-    return name.partition(".")[0] not in _HEADS
+    """For ``where``: the classification network inside a network for another task.
+
+    Right for every family of GluonCV's zoo; of a network of your own, for parts that are called
+    as theirs are.
+    """
+    return _HEADS.match(name) is None
 
 
 def backbone_and_head(name: str, layer: Any) -> bool:
     """For ``where``: everything that is used after training, so not an auxiliary head."""
-    return name.partition(".")[0] not in _TRAINING_ONLY
+    return _AUXILIARY.match(name) is None

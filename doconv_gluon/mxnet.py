@@ -22,15 +22,14 @@ import numpy
 
 from doconv_gluon import messages as gluon_messages
 
-_ALIASES = {"bool": bool, "float": float}
+_ALIASES = {"bool": bool, "int": int, "float": float}
 
 
 @contextmanager
 def numpy_aliases() -> Iterator[None]:
     """Bring back names that NumPy dropped in 1.24.
 
-    ``mxnet/numpy/utils.py`` reads ``numpy.bool`` while it is imported,
-    ``gluoncv/model_zoo/rcnn/rpn/anchor.py`` reads ``numpy.float`` while a Faster R-CNN is built.
+    ``mxnet/numpy/utils.py`` reads ``numpy.bool`` while it is imported.
     """
     missing = {name: value for name, value in _ALIASES.items() if name not in vars(numpy)}
     vars(numpy).update(missing)
@@ -80,10 +79,20 @@ def import_mxnet() -> ModuleType:
 
 
 def import_gluoncv() -> ModuleType:
-    """GluonCV's MXNet half, whatever torch is installed."""
+    """GluonCV's MXNet half, whatever torch is installed.
+
+    Its modules go on with a NumPy that has those names: a Faster R-CNN and an HRNet read
+    ``np.float`` and ``np.int`` while they are built, the COCO metric while it counts.
+    """
     import_mxnet()
     with hidden("torch"), _without_deprecations():
-        return importlib.import_module("gluoncv")
+        gluoncv = importlib.import_module("gluoncv")
+    old = ModuleType("numpy", numpy.__doc__)
+    vars(old).update({**_ALIASES, **vars(numpy)})
+    for name, module in list(sys.modules.items()):
+        if name.startswith("gluoncv.") and vars(module).get("np") is numpy:
+            module.np = old  # type: ignore[attr-defined]
+    return gluoncv
 
 
 mx: Any = import_mxnet()

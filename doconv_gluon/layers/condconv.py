@@ -20,6 +20,7 @@ from doconv_gluon.layers.arrays import experts_spec_of, form_of, own_symbols
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import given_sizes
 from doconv_gluon.layers.routing import Routing
+from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form, compose, with_shape_of
 from doconv_gluon.tensors.initialization import EachExpert, declarations
@@ -97,6 +98,7 @@ class CondConvNd(mx.gluon.HybridBlock):
         self.D_mul = D_mul
         self.D, self.W_extra = parameters.get("D"), parameters.get("W_extra")
         self.params.update({parameter.name: parameter for parameter in parameters.values()})
+        note(self)
 
     def restore_(self) -> None:
         """Become plain CondConv again, with whatever ``weight`` holds."""

@@ -9,6 +9,7 @@ from __future__ import annotations
 import copy
 from typing import Any
 
+from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 
 
@@ -37,7 +38,7 @@ def copied(model: Any) -> Any:
 
     model.apply(prepare)
     new = copy.deepcopy(model, memo)
-    new.apply(_clear_cached_op)
+    new.apply(_settle)
     return new
 
 
@@ -49,6 +50,14 @@ def clear_cached_graphs(model: Any) -> None:
 def _clear_cached_op(block: Any) -> None:
     if isinstance(block, mx.gluon.HybridBlock):
         block._clear_cached_op()
+
+
+def _settle(block: Any) -> None:
+    _clear_cached_op(block)
+    _, in_graph = vars(block).get("_over_parameterized", (None, {}))
+    for layer in (block, *in_graph.values()):
+        if getattr(layer, "is_over_parameterized", False):
+            note(layer)
 
 
 def _copy_parameter(parameter: Any) -> Any:

@@ -24,6 +24,7 @@ from doconv_gluon.layers.arrays import (
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import HOSTS, given_sizes, why_plain
+from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
 from doconv_gluon.tensors.deconvolution import deconvolution
@@ -66,6 +67,7 @@ class DOConvNd(mx.gluon.HybridBlock):
         self.D_mul, self.composition = D_mul, composition
         self.D, self.W_extra = parameters.get("D"), parameters.get("W_extra")
         self.params.update({parameter.name: parameter for parameter in parameters.values()})
+        note(self)
 
     def restore_(self) -> None:
         """Take them away again; what is left is an instance of the host class."""

@@ -19,6 +19,7 @@ import numpy as np
 from doconv_core import DOConvSpec, messages
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.arrays import form_of, has_sizes, own_symbols, spec_of
+from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form, compose
 from doconv_gluon.tensors.kinds import as_classic, as_host
@@ -116,6 +117,7 @@ class GraphConvolution:
         weight, _, D, W_extra = map(as_classic, own_symbols(self))
         infer = not has_sizes(self)
         self._symbol = as_host(self._compose(mx.sym, weight, D, W_extra, infer=infer))
+        note(self)
         _rebuild(self.block, {**_converted(self.block), self.weight.name: self})
 
     def restore_(self) -> None:

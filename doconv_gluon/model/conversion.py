@@ -8,7 +8,9 @@ Trainer goes on with them.
 from __future__ import annotations
 
 import math
+import warnings
 from collections.abc import Iterable
+from functools import cache
 from typing import Any, TypeVar
 
 from doconv_core import messages
@@ -19,6 +21,12 @@ from doconv_gluon.layers.arrays import to_plain_layout, why_not_writable
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.folding import folded_kernel, restore_
+from doconv_gluon.layers.sharing import (
+    is_shared_from_outside,
+    other_users,
+    parameters_of,
+    users,
+)
 from doconv_gluon.model.training import New, add_parameters, retire, warn_if_not_trained
 from doconv_gluon.model.walk import (
     D_in_graphs,
@@ -47,8 +55,10 @@ def convert(
     becomes its DO-Conv layer and keeps its very ``weight`` and ``bias``, names, flags and hooks;
     the experts of a plain CondConv layer get their D's; in the graph of a SymbolBlock, the
     composition takes the place of a convolution's weight. Each new parameter is called like the
-    weight, with D in its place. What cannot be converted is left as it was; :func:`summary` gives
-    the reasons. Converting twice changes nothing. The model may be initialized or not.
+    weight, with D in its place; a layer that shares its weight with one that has a D, of whichever
+    network, shares that too, and then computes what that one does. What cannot be converted is
+    left as it was; :func:`summary` gives the reasons. Converting twice changes nothing. The model
+    may be initialized or not.
 
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.
@@ -86,6 +96,7 @@ def convert(
     torn = with_shared_weight(model, changed)
     decided = decided.leave(lambda layer: id(layer) in torn, gluon_messages.SHARED_WEIGHT)
     chosen = {each.names[0]: _columns(each.layer, D_mul) for each in decided.chosen}
+    alone = _alone(model, (each.layer for each in decided.chosen)) if inplace else 0
     if not inplace:
         model = copied(model)
     converted = _over_parameterize(model, chosen)
@@ -94,6 +105,8 @@ def convert(
     warn_if_not_trained(converted)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
     decided.warn_if_mostly_left()
+    if alone:
+        warnings.warn(gluon_messages.shares_a_plain_weight(alone), UserWarning, stacklevel=2)
     warn_if_large(*_weight_of_D(model, chosen))
     return model
 
@@ -106,8 +119,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Args:
         model: any Block; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its ``weight`` (whose gradient
-            is cleared); a Trainer goes on with it (one that updates on a kvstore with a new
-            optimizer state, as after every ``set_data``). Otherwise a deep copy that shares
+            is cleared); a Trainer goes on with it, without D. Otherwise a deep copy that shares
             nothing with it.
 
     Returns:
@@ -116,8 +128,9 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Raises:
         TypeError: ``model`` is not a Block.
         ValueError: an array is not finite or has no values yet, a kernel does not fit its type,
-            a layer is of a subclass, its weight is also that of a plain layer, or (in place) a
-            Trainer keeps it on the servers of a distributed kvstore. The model is then as it was.
+            a layer is of a subclass, its weight is also that of a plain layer, or (in place) of a
+            layer outside of the model, or a Trainer keeps it on the servers of a distributed
+            kvstore. The model is then as it was.
 
     Numerics: the kernel is composed in float64 and rounded once to the weight's type.
 
@@ -133,29 +146,31 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     """
     _check_block(model)
     layers = over_parameterized(model)
-    torn = with_shared_weight(model, layers.values())
+    torn, outside = with_shared_weight(model, layers.values()), other_users(layers.values())
     for name, layer in layers.items():
         reason = _family(layer).why_not_foldable(layer)
         if not reason and id(layer) in torn:
             reason = gluon_messages.SHARED_WEIGHT
         if not reason and inplace:
-            reason = why_not_writable(layer.weight)
+            shared = outside[id(layer)]
+            reason = gluon_messages.SHARED_D if shared else why_not_writable(layer.weight)
         if reason:
             raise ValueError(messages.model.cannot_fold(name, type(layer).__name__, reason))
     if not inplace:
         model = copied(model)
-    # Layers that share their arrays share a kernel: all are computed before one is written.
     found = over_parameterized(model)
-    fold_layers(found.items(), lambda each: folded_kernel(*each[::-1]), _fold)
+    # Once the last kernel is computed, before the first array is written.
+    retired = cache(lambda: retire(list(found.values())))
+
+    def restore(named: tuple[str, Any], kernel: Any) -> None:
+        retired()
+        restore_(named[1], kernel)
+
+    # Layers that share their arrays share a kernel: all are computed before one is written.
+    fold_layers(found.items(), lambda named: folded_kernel(*named[::-1]), restore)
     clear_cached_graphs(model)
     warn_if_D_is_left(len(found), D_in_graphs(model), "a SymbolBlock")
     return model
-
-
-def _fold(named: tuple[str, Any], kernel: Any) -> None:
-    _, layer = named
-    retire(parameter for parameter in (layer.D, layer.W_extra) if parameter is not None)
-    restore_(layer, kernel)
 
 
 def _columns(layer: Any, D_mul: int | str | None) -> int:
@@ -164,11 +179,14 @@ def _columns(layer: Any, D_mul: int | str | None) -> int:
 
 def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
     layers = {each.names[0]: each.layer for each in candidates(model)}
+    others = other_users(layers[name] for name in chosen)
     made: dict[int, dict[str, Any]] = {}
     for name, columns in chosen.items():  # nothing of the model changes in this loop
         layer = layers[name]
         if id(layer.weight) not in made:  # layers that share a weight share its D
-            made[id(layer.weight)] = _family(layer).new_parameters(layer, columns)
+            shared = _shared(name, others[id(layer)], columns)
+            new = shared or _family(layer).new_parameters(layer, columns)
+            made[id(layer.weight)] = new
     converted = []
     for name, columns in chosen.items():
         layer = layers[name]
@@ -178,6 +196,23 @@ def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
         converted.append((layer.weight, list(parameters.values())))
     clear_cached_graphs(model)
     return converted
+
+
+def _shared(name: str, others: list[Any], columns: int) -> dict[str, Any]:
+    """D and W_extra that other layers have beside the same weight; none where there is none."""
+    for other in others:
+        if other.D_mul != columns:
+            raise ValueError(gluon_messages.another_D(name, columns, other.D_mul))
+        return parameters_of(other)
+    return {}
+
+
+def _alone(model: Any, layers: Iterable[Any]) -> int:
+    """How many have their weight from a network that has not their D."""
+    inside = {id(block.params) for block in blocks_once(model).values()}
+    return sum(
+        is_shared_from_outside(layer, inside) and not users(layer.weight) for layer in layers
+    )
 
 
 def _weight_of_D(model: Any, chosen: Iterable[str]) -> tuple[int, int, str]:

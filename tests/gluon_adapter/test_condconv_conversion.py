@@ -248,7 +248,7 @@ def test_summary_counts_the_layers() -> None:
     plain = 2 * (kernel * positions + experts * (kernel + 6 + 12))
     assert rows[3].macs == (plain, plain + experts * kernel * 9, plain)
     assert summary(network())[1].reason == messages.model.CONVERTIBLE
-    assert summary(CondConv2D(4, 3))[0].K is None  # its sizes are not known
+    assert summary(CondConv2D(4, 3))[0].parameters is None  # its sizes are not known
 
 
 # --- state -------------------------------------------------------------------------------

@@ -192,7 +192,7 @@ HEADS = {
     "all": (None, {"layer", "head", "auxlayer", "conv1"}),
     "backbone": (backbone, {"layer", "conv1"}),
     "backbone-and-head": (backbone_and_head, {"layer", "head", "conv1"}),
-    "stage": (lambda name, layer: name.startswith("layer4"), {"layer"}),
+    "stage": ("layer4", {"layer"}),
 }
 
 

@@ -62,6 +62,15 @@ def test_warning_filters_are_as_before() -> None:
     assert warnings.filters == before
 
 
+def test_gluoncv_goes_on_with_the_old_names_and_numpy_has_none_of_them() -> None:
+    """The COCO metric reads ``np.float`` while it counts, HRNet ``np.int`` while it is built."""
+    workarounds.import_gluoncv()
+    for name in ("utils.metrics.coco_detection", "model_zoo.hrnet", "model_zoo.rcnn.rpn.anchor"):
+        module = sys.modules[f"gluoncv.{name}"]
+        assert (module.np.float, module.np.int, module.np.zeros) == (float, int, np.zeros)
+    assert not {"float", "int"} & vars(np).keys()
+
+
 def test_numpy_2_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setattr(np, "__version__", "2.1.0")
     with pytest.raises(ImportError, match=r"numpy='2.1.0'. pip install 'numpy<2'"):
@@ -70,7 +79,7 @@ def test_numpy_2_is_refused_with_advice(monkeypatch: pytest.MonkeyPatch) -> None
 
 SHOW_TRACES = """
 import numpy, sys, warnings
-left = [name for name in ("bool", "float") if name in vars(numpy)]
+left = [name for name in ("bool", "int", "float") if name in vars(numpy)]
 print(left, warnings.filters == filters, "torch" in sys.modules)
 """
 

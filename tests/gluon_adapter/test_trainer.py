@@ -101,6 +101,82 @@ def test_after_folding_in_place_it_goes_on_as_with_a_plain_network(
         np.testing.assert_array_equal(ours, theirs)
 
 
+# As above.
+@pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
+@pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
+@DEVICES
+@pytest.mark.parametrize("listed", [False, True], ids=["dict", "list"])
+@pytest.mark.parametrize("name", OPTIMIZERS)
+def test_states_of_a_late_conversion_load_into_a_fresh_trainer(
+    name: str, listed: bool, devices: int, update_on_kvstore: bool | None, tmp_path: Path
+) -> None:
+    """Which then does what the first one does, to the bit."""
+    contexts, files = [mx.cpu(i) for i in range(devices)], str(tmp_path / "net")
+    batches = [images().as_in_context(ctx) for ctx in contexts]
+
+    def trainer_on(net) -> mx.gluon.Trainer:
+        parameters = net.collect_params()
+        chosen = list(parameters.values()) if listed else parameters
+        kind = "adam" if name == "adam" else "sgd"
+        options = {"update_on_kvstore": update_on_kvstore}
+        return mx.gluon.Trainer(chosen, kind, OPTIMIZERS[name], **options)
+
+    net, fresh = network(initialized=False), network(initialized=False)
+    for each in (net, fresh):
+        each.initialize(mx.init.Xavier(), ctx=contexts)
+    trainer = trainer_on(net)
+    train(net, trainer, batches)
+    convert(net, inplace=True, trainer=trainer, D_mul=12)
+    train(net, trainer, batches)
+    net.save_parameters(f"{files}.params")
+    trainer.save_states(f"{files}.states")
+
+    convert(fresh, inplace=True, D_mul=12)
+    fresh.load_parameters(f"{files}.params", ctx=contexts)
+    other = trainer_on(fresh)
+    assert [p.name for p in other._params] == [p.name for p in trainer._params]
+    other.load_states(f"{files}.states")
+    for ours, theirs in zip(
+        train(fresh, other, batches), train(net, trainer, batches), strict=True
+    ):
+        np.testing.assert_array_equal(ours, theirs)
+
+
+class OnServers:
+    """What a Trainer has after its first step with kvstore="dist_sync"."""
+
+    type = "dist_sync"
+
+
+def test_where_parameters_have_fixed_places_the_new_ones_come_last_and_it_is_said() -> None:
+    net = network()
+    trainer = sgd(net)
+    trainer._kvstore = OnServers()
+    before = list(trainer._params)
+    with pytest.warns(UserWarning, match=r"The 4 new .* at the end of this Trainer"):
+        convert(net, inplace=True, trainer=trainer)
+    assert trainer._params[: len(before)] == before
+    assert [p.name for p in trainer._params[len(before) :]] == [
+        f"net_conv{i}_D" for i in (0, 1, 3, 4)
+    ]
+
+
+def test_folded_D_leaves_its_trainer() -> None:
+    net, x = network(), images()
+    trainer = sgd(net, momentum=0.9)
+    train(net, trainer, [x])
+    before = list(trainer._params)
+    for _ in range(3):
+        convert(net, inplace=True, trainer=trainer)
+        train(net, trainer, [x])
+        fold(net, inplace=True)
+        train(net, trainer, [x])
+    assert trainer._params == before
+    trained = {index for index, p in enumerate(before) if p.grad_req != "null"}
+    assert set(trainer._updaters[0].states) == trained
+    assert all(parameter._trainer is trainer for parameter in before)
+
+
 @pytest.mark.parametrize("D_mul", [None, 12], ids=["D_mul=K", "D_mul=12"])
 def test_one_built_on_the_converted_network_goes_on_after_folding(D_mul: int | None) -> None:
     net, x = convert(network(), D_mul=D_mul), images()
@@ -109,6 +185,7 @@ def test_one_built_on_the_converted_network_goes_on_after_folding(D_mul: int | N
     index = trainer._param2idx[net[0].weight.name]
     momentum = trainer._updaters[0].states[index].asnumpy().copy()
     fold(net, inplace=True)
+    index = trainer._param2idx[net[0].weight.name]
     np.testing.assert_array_equal(trainer._updaters[0].states[index].asnumpy(), momentum)
     before = net[0].weight.data().asnumpy()
     train(net, trainer, [x], steps=1)
@@ -165,6 +242,7 @@ def test_in_the_middle_of_training_the_momentum_stays() -> None:
     index = trainer._param2idx[net[0].weight.name]
     before = trainer._updaters[0].states[index].asnumpy().copy()
     convert(net, inplace=True, trainer=trainer)
+    index = trainer._param2idx[net[0].weight.name]
     np.testing.assert_array_equal(trainer._updaters[0].states[index].asnumpy(), before)
     step(net, trainer, x)
     assert all(layer.D.data().asnumpy().any() for layer in layers_of(net).values())
@@ -184,7 +262,7 @@ def test_only_the_D_of_its_own_weights_is_added() -> None:
     net = network()
     head = mx.gluon.Trainer(net[4].collect_params(), "sgd")
     convert(net, inplace=True, trainer=head)
-    assert [p.name for p in head._params] == ["net_conv3_bias", "net_conv3_weight", "net_conv3_D"]
+    assert [p.name for p in head._params] == ["net_conv3_D", "net_conv3_bias", "net_conv3_weight"]
 
 
 def test_a_shared_D_is_added_once() -> None:
