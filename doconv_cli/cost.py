@@ -1,4 +1,4 @@
-"""``doconv cost``: the paper's comparison of costs, for one layer or a whole network."""
+"""``doconv cost``: the papers' comparison of costs, for one layer or a whole network."""
 
 from __future__ import annotations
 
@@ -10,7 +10,17 @@ from rich.box import SIMPLE_HEAD
 from rich.console import Console
 from rich.table import Table
 
-from doconv_core import NETWORKS, DOConvSpec, LayerCost, layer_cost, network_layers
+from doconv_cli.text import counted
+from doconv_core import (
+    NETWORKS,
+    CondConvSpec,
+    DOConvSpec,
+    LayerCost,
+    NetworkLayer,
+    condconv_cost,
+    layer_cost,
+    network_layers,
+)
 
 FORMS = {
     "plain": "plain",
@@ -18,6 +28,8 @@ FORMS = {
     "feature": "training (feature)",
     "folded": "folded",
 }
+_EXPERTS = 8
+"""Of the networks that are CondConv's, as in its paper's table."""
 
 
 def cost(
@@ -26,41 +38,73 @@ def cost(
     ] = None,
     in_channels: Annotated[int, typer.Option("--in", help="Input channels of one layer.")] = 64,
     out_channels: Annotated[int, typer.Option("--out", help="Output channels.")] = 64,
-    kernel: Annotated[str, typer.Option(help="Kernel size, such as 3x3 or 5.")] = "3x3",
+    kernel_size: Annotated[
+        str, typer.Option("--kernel-size", help="Kernel size, such as 3x3 or 5.")
+    ] = "3x3",
     groups: Annotated[int, typer.Option(help="Groups; the input channels for depthwise.")] = 1,
     d_mul: Annotated[
         int | None, typer.Option(help="Columns of W.  [default: kernel elements]")
     ] = None,
+    experts: Annotated[
+        int | None,
+        typer.Option(
+            min=1,
+            help="CondConv's experts, of one layer or of a condconv network.  [default: none; "
+            f"{_EXPERTS} in such networks]",
+        ),
+    ] = None,
     size: Annotated[
-        int, typer.Option(help="Height and width: of a layer's output, of a network's input.")
-    ] = 56,
+        int | None,
+        typer.Option(
+            help="Height and width: of a layer's output, of a network's input.  [default: 56; "
+            "224 for networks]"
+        ),
+    ] = None,
     batch: Annotated[int, typer.Option(help="Images per step.")] = 32,
     per_layer: Annotated[bool, typer.Option(help="A row for each layer of a network.")] = False,
     as_json: Annotated[bool, typer.Option("--json", help="Print JSON instead.")] = False,
 ) -> None:
     """Count parameters and multiply-accumulates: plain, in training, and folded."""
     try:
-        spec = DOConvSpec(in_channels, out_channels, _kernel_size(kernel), groups, d_mul)
+        spec = DOConvSpec(in_channels, out_channels, _kernel_size(kernel_size), groups, d_mul)
         if network is None:
-            output_size = (size,) * len(spec.kernel_size)
-            rows = {_title(spec): layer_cost(spec, output_size, batch_size=batch)}
+            size = 56 if size is None else size
+            title, pixels = _title(spec), "x".join([str(size)] * len(spec.kernel_size))
+            one = NetworkLayer(title, spec, (size,) * len(spec.kernel_size), bool(experts), True)
+            layers, where = [one], f"an output of {pixels}"
         else:
-            rows = {
-                layer.name: layer_cost(layer.spec, layer.output_size, batch_size=batch)
-                for layer in network_layers(network, size)
-            }
+            size = 224 if size is None else size
+            layers, title = list(network_layers(network, size)), network
+            where = f"{size}x{size} pixels"
+            if experts and not any(layer.conditional for layer in layers):
+                raise ValueError(f"--experts: {network} is not one of CondConv's networks")
+        experts = experts or _EXPERTS
+        rows = {layer.name: _cost(layer, experts, batch) for layer in layers}
     except (ValueError, TypeError) as error:
         raise typer.BadParameter(str(error)) from None
-    title = network or _title(spec)
+    if any(layer.conditional for layer in layers):
+        title += f", {counted(experts, 'expert')}"
     total = _sum(list(rows.values()))
     if as_json:
         shown = {**(rows if per_layer else {}), title: total}
         typer.echo(json.dumps({name: _figures(row) for name, row in shown.items()}, indent=2))
         return
     console = Console()
+    images = f"{counted(batch, 'image')}, {where}"
     if per_layer:
-        console.print(_layers_table(rows, batch))
-    console.print(_forms_table(title, total, batch))
+        console.print(_layers_table(rows, images))
+    console.print(_forms_table(title, total, images))
+
+
+def _cost(layer: NetworkLayer, experts: int, batch: int) -> LayerCost:
+    """What a layer costs; as CondConv, mixed kernels, whose training composes every expert's."""
+    spec = layer.spec
+    if not layer.conditional:
+        return layer_cost(spec, layer.output_size, batch_size=batch)
+    sizes = (spec.in_channels, spec.out_channels, spec.kernel_size, spec.groups)
+    conditional = CondConvSpec(*sizes, num_experts=experts, D_mul=spec.S if spec.has_D else None)
+    own = condconv_cost(conditional, layer.output_size, batch_size=batch, routing=layer.routing)
+    return own.layer
 
 
 def _title(spec: DOConvSpec) -> str:
@@ -73,7 +117,7 @@ def _kernel_size(text: str) -> tuple[int, ...]:
     try:
         return tuple(int(part) for part in text.lower().split("x"))
     except ValueError:
-        raise ValueError(f"--kernel must look like 3x3. Received: {text!r}.") from None
+        raise ValueError(f"--kernel-size must look like 3x3. Received: {text!r}.") from None
 
 
 def _sum(costs: list[LayerCost]) -> LayerCost:
@@ -87,9 +131,9 @@ def _figures(row: LayerCost) -> dict[str, dict[str, int]]:
     return {form: getattr(row, form)._asdict() for form in FORMS}
 
 
-def _forms_table(title: str, total: LayerCost, batch: int) -> Table:
+def _forms_table(title: str, total: LayerCost, images: str) -> Table:
     table = Table(
-        title=f"{title}: one forward pass of {batch} images",
+        title=f"{title}: one forward pass of {images}",
         title_justify="left",
         box=SIMPLE_HEAD,
         pad_edge=False,
@@ -109,10 +153,8 @@ def _forms_table(title: str, total: LayerCost, batch: int) -> Table:
     return table
 
 
-def _layers_table(rows: dict[str, LayerCost], batch: int) -> Table:
-    table = Table(
-        title=f"Layers, {batch} images", title_justify="left", box=SIMPLE_HEAD, pad_edge=False
-    )
+def _layers_table(rows: dict[str, LayerCost], images: str) -> Table:
+    table = Table(title=f"Layers, {images}", title_justify="left", box=SIMPLE_HEAD, pad_edge=False)
     table.add_column("", overflow="fold")
     for name in ("parameters", "trained", "MACs", "kernel", "feature"):
         table.add_column(name, justify="right")

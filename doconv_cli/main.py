@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import signal
 import sys
+from pathlib import Path
 from typing import Annotated, Any
 
 import typer
@@ -50,7 +51,7 @@ def run() -> None:
             signal.signal(getattr(signal, name), _stop)
     for name in ("stdout", "stderr"):
         if getattr(sys, name) is None:  # closed by whoever started us
-            setattr(sys, name, open(os.devnull, "w"))
+            setattr(sys, name, Path(os.devnull).open("w"))  # noqa: SIM115
     app()
 
 

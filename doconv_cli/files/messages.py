@@ -4,6 +4,7 @@ from __future__ import annotations
 
 NOT_TORCH = "it is damaged, or not a file that torch.save wrote"
 NO_DICT = "it is not a dict or a list of state dicts"
+NOT_HDF5 = "it is damaged, or not an HDF5 file"
 NOT_GLUON = "it is damaged, or not a Gluon parameter file"
 
 

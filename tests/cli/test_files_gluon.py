@@ -195,3 +195,43 @@ def test_bfloat16_cannot_be_stored(tmp_path: Path) -> None:
     file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
     error = fail(1, "fold", file, tmp_path / "out.params", "--dtype", "bfloat16")
     assert "cannot hold bfloat16" in error
+
+
+def test_MXNet_is_not_needed(tmp_path: Path) -> None:
+    network = trained(plain_network())
+    file, out = tmp_path / "file.params", tmp_path / "out.params"
+    network.save_parameters(str(file))
+    code = """
+import sys
+for name in ("mxnet", "torch", "keras", "safetensors"):
+    sys.modules[name] = None
+from doconv_cli.__main__ import main
+main()
+"""
+    command = [sys.executable, "-c", code, "fold", str(file), str(out), "--verify"]
+    subprocess.run(command, check=True, cwd=Path(__file__).parents[2], capture_output=True)
+    doconv_gluon.fold(network).save_parameters(str(tmp_path / "expected.params"))
+    assert_same(out, tmp_path / "expected.params")
+
+
+OTHERS: dict[str, Callable[[], Any]] = {
+    "int8": lambda: mx.nd.ones((2, 3), dtype="int8"),
+    "int64": lambda: mx.nd.ones((2, 3), dtype="int64"),
+    "row-sparse": lambda: mx.nd.ones((4, 3)).tostype("row_sparse"),
+    "CSR": lambda: mx.nd.eye(4).tostype("csr"),
+    "scalar-like": lambda: mx.nd.ones((1,)),
+}
+
+
+@pytest.mark.parametrize("make", OTHERS.values(), ids=OTHERS.keys())
+def test_arrays_of_other_kinds_are_kept(tmp_path: Path, make: Callable[[], Any]) -> None:
+    file, out = tmp_path / "file.params", tmp_path / "out.params"
+    ours = trained(plain_network())._collect_params_with_prefix()
+    arrays = {name: parameter.data() for name, parameter in ours.items()}
+    mx.nd.save(str(file), {"first": make(), **arrays, "last": make()})
+    succeed("fold", file, out)
+    kept = mx.nd.load(str(out))
+    for name in ("first", "last"):
+        assert kept[name].stype == make().stype
+        assert kept[name].dtype == make().dtype
+        np.testing.assert_array_equal(kept[name].asnumpy(), make().asnumpy())

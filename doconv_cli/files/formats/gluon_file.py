@@ -110,24 +110,25 @@ class _Reader:
             indices = _INDICES.get(kind)
             if indices is None:
                 raise self.refuse()
-            stored = self._shape() if indices else None
+            if indices:  # what MXNet writes here is not the number of what it stores
+                self._shape()
             shape = self._shape()
         else:  # the oldest files begin with the number of axes
             if version > _AXES:
                 raise self.refuse()
-            shape, stored, indices = self.unpack(f"<{version}I"), None, 0
+            shape, indices = self.unpack(f"<{version}I"), 0
         nothing = -1 in shape if version == _NUMPY else not shape or 0 in shape
         if nothing and not indices:  # an array that was never filled ends here
             return Other(self._region(start))
         self.unpack("<ii")
         dtype, itemsize = self._type()
-        beside = []
-        for _ in range(indices):
-            _, size = self._type()
-            beside.append(math.prod(self._shape()) * size)
+        beside = [(self._type()[1], math.prod(self._shape())) for _ in range(indices)]
         begin = self.position
-        nbytes = math.prod(shape if stored is None else stored) * itemsize
-        for size in (nbytes, *beside):
+        numbers = math.prod(shape)
+        if indices:  # by row, or one by one
+            numbers = beside[-1][1] * (math.prod(shape[1:]) if indices == 1 else 1)
+        nbytes = numbers * itemsize
+        for size in (nbytes, *(size * count for size, count in beside)):
             self._skip(size)
         if indices or dtype not in RAW:
             return Other(self._region(start))

@@ -5,6 +5,8 @@ from __future__ import annotations
 import json
 import os
 import zipfile
+import zlib
+from contextlib import suppress
 from pathlib import Path
 from typing import Any
 
@@ -15,6 +17,7 @@ import keras
 
 import doconv_tf
 from doconv_cli.files.errors import UsageError
+from doconv_cli.files.formats import hdf5
 from doconv_cli.files.formats.checkpoint import Check, CheckpointFile, Options
 from doconv_cli.files.hints import Hints
 from doconv_cli.files.layers.entries import Array, Content, Made, held
@@ -115,6 +118,7 @@ class KerasWeightsFile(KerasFile):
         CheckpointFile.__init__(self, path, options)
         assert options.model is not None  # opening asks for one
         open_regular(path).close()
+        hdf5.check_file(path, path.stat().st_size, options.limits)
         self._compiled = False
         self.model = _load_model(options.model, options)
         fault = _load_weights(self.model, path)
@@ -135,10 +139,22 @@ class KerasWeightsFile(KerasFile):
 def _load_model(path: Path, options: Options) -> Any:
     open_regular(path).close()  # for the system's own error, which Keras does not give
     options.limits.check_zip(path)
+    _check_weights(path, options)
     try:
         return keras.models.load_model(path, compile=False)
     except Exception as fault:  # whatever a damaged archive or a missing class leads to
         raise _refuse(path, fault) from fault
+
+
+def _check_weights(path: Path, options: Options) -> None:
+    """Look into the archive's weights; what cannot be opened is Keras's to refuse."""
+    damaged = (zipfile.BadZipFile, KeyError, NotImplementedError, EOFError, zlib.error)
+    with (
+        suppress(*damaged),
+        zipfile.ZipFile(path) as archive,
+        archive.open("model.weights.h5") as member,
+    ):
+        hdf5.check_file(member, path.stat().st_size, options.limits)
 
 
 def _load_weights(model: Any, path: Path) -> Exception | None:

@@ -12,7 +12,6 @@ from doconv_core.checkpoint import is_neutral
 from doconv_core.files.header import read_header
 from doconv_core.files.reading import open_regular
 
-_FOLDER = ("",)
 _TORCH = (".pt", ".pth", ".bin", ".ckpt", ".tar")
 _FORMATS = {  # a framework is imported when a file of its own is read
     _TORCH: ("torch_file", "TorchFile"),
@@ -21,7 +20,11 @@ _FORMATS = {  # a framework is imported when a file of its own is read
     (".params",): ("gluon_file", "GluonFile"),
     (".keras",): ("keras_file", "KerasFile"),
     (".weights.h5",): ("keras_file", "KerasWeightsFile"),
+    (".h5", ".hdf5"): ("official_h5", "OfficialH5File"),
 }
+_DISTRIBUTED = ("distributed_folder", "DistributedFolder")
+METADATA = ".metadata"
+"""What torch.distributed.checkpoint calls the index of a folder."""
 
 
 def open_file(path: Path, options: Options) -> CheckpointFile:
@@ -36,8 +39,10 @@ def open_file(path: Path, options: Options) -> CheckpointFile:
         ValueError, OSError, ImportError: as :class:`CheckpointFile`.
     """
     module, name = _format(path)
-    if (options.model is None) == (name == "KerasWeightsFile"):
-        raise UsageError("--model MODEL.keras is needed for a .weights.h5 file, and only for one")
+    if name == "KerasWeightsFile" and options.model is None:
+        return _without_model(path, options)
+    if name != "KerasWeightsFile" and options.model is not None:
+        raise UsageError("--model is for .weights.h5 files only")
     if path.suffix == ".safetensors":
         with open_regular(path) as file:
             if is_neutral(read_header(file, path)):
@@ -47,10 +52,26 @@ def open_file(path: Path, options: Options) -> CheckpointFile:
     return opened
 
 
+def _without_model(path: Path, options: Options) -> CheckpointFile:
+    """Weights of the authors' layers tell enough; those of this library's need their model."""
+    from doconv_cli.files.formats.official_h5 import OfficialH5File
+
+    file = OfficialH5File(path, options)
+    if not file.is_official:
+        raise UsageError(
+            "--model MODEL.keras is needed for a .weights.h5 file, unless it is of the authors' "
+            "own layers"
+        )
+    return file
+
+
 def check_names(path: Path, out: Path, *, force: bool) -> None:
     """Raise UsageError unless ``out`` can be written, and is of the format of ``path``."""
     given, wanted = _format(path), _format(out, new=path)
-    if given != wanted:
+    if given == _DISTRIBUTED:
+        if wanted != _FORMATS[_TORCH]:
+            raise UsageError("a folder of torch.distributed.checkpoint becomes one file: OUT.pt")
+    elif given != wanted:
         raise UsageError(f"{str(out)!r} must be of the format of {str(path)!r}")
     if os.path.realpath(path) == os.path.realpath(out) or (out.exists() and path.samefile(out)):
         raise UsageError("OUT must be another file than FILE")
@@ -62,6 +83,8 @@ def _format(path: Path, new: Path | None = None) -> tuple[str, str]:
     for suffixes, found in _FORMATS.items():
         if path.name.endswith(suffixes):
             return found
+    if path.is_dir() and (path / METADATA).exists():
+        return _DISTRIBUTED
     if path.is_dir() or (new is not None and _format(new)[1] == "ShardedFolder"):
         return _FORMATS[(".safetensors.index.json",)]
     known = ", ".join(suffix for suffixes in _FORMATS for suffix in suffixes)

@@ -10,7 +10,7 @@ import zipfile
 from collections.abc import Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any, BinaryIO, NamedTuple
 
 from doconv_cli.files import messages as format_messages
 from doconv_cli.files.formats import inert
@@ -93,7 +93,11 @@ def read(path: Path, limits: Limits) -> Archive:
         DamagedError: it is damaged or no such file, or claims what it does not hold.
         OSError: it cannot be read.
     """
-    source = OpenFile(path)
+    return read_open(OpenFile(path), limits)
+
+
+def read_open(source: OpenFile, limits: Limits) -> Archive:
+    """The same of an open file."""
     start = source.file.read(4)
     archive = _zipped(source, limits) if start == b"PK\x03\x04" else _legacy(source, limits)
     for node in persistents(archive.tree):
@@ -135,10 +139,15 @@ def _zipped(source: OpenFile, limits: Limits) -> Archive:
         raise DamagedError("its numbers are big-endian")
     start, size = records["data.pkl"]
     limits.check_pickle(size)
-    source.file.seek(start)
-    tree = inert.read(source._file, start + size)
+    tree = inert.read(_at(source, start), start + size)
     storages = {key[5:]: place for key, place in records.items() if key.startswith("data/")}
     return Archive(tree, source, storages)
+
+
+def _at(source: OpenFile, start: int) -> BinaryIO:
+    file = source.file
+    file.seek(start)
+    return file
 
 
 def _legacy(source: OpenFile, limits: Limits) -> Archive:
@@ -180,6 +189,7 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
     """A node's parts, each with what to add to its path."""
     if isinstance(node, dict):
         for key, value in node.items():
+            yield "", key
             yield f"/{_text(key)}", value
     elif isinstance(node, (list, tuple)):
         for index, value in enumerate(node):

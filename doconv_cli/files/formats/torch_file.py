@@ -51,7 +51,7 @@ class TorchFile(ArrayFile):
         try:
             self._archive = torch_archive.read(path, self.options.limits)
             tree = self._archive.tree
-            self._check_objects(tree)
+            check_objects(tree, self.options.allowed)
             self._sections, self.sections = _sections(tree)
             self.optimizers = find_optimizers(tree)
             self.nameless = _nameless(tree)
@@ -124,7 +124,7 @@ class TorchFile(ArrayFile):
             return f"{named}: left out"
         for prefix in self._sections:
             old = parameters(
-                (key, content.shape)
+                (key.removeprefix(prefix), content.shape)
                 for key, content in self.contents.items()
                 if key.startswith(prefix) and not isinstance(content, Other)
             )
@@ -134,9 +134,10 @@ class TorchFile(ArrayFile):
             new: dict[str, list[str]] = {key: [] for key in keys}
             shapes: dict[str, tuple[int, ...]] = {}
             for key, content, origin in contents:
-                if origin in new and not isinstance(content, Other):
-                    new[origin].append(key)
-                    shapes[key] = content.shape
+                at = origin.removeprefix(prefix)
+                if origin.startswith(prefix) and at in new and not isinstance(content, Other):
+                    new[at].append(key.removeprefix(prefix))
+                    shapes[key.removeprefix(prefix)] = content.shape
             before = len(keys)
             optimizer.change(keys, new, shapes)
             after = len(optimizer.numbers)
@@ -182,10 +183,12 @@ class TorchFile(ArrayFile):
         entry = self.contents[key]
         return entry.location if isinstance(entry, TensorEntry) else "cpu"
 
-    def _check_objects(self, tree: Any) -> None:
-        for path, node in walk(tree):
-            if isinstance(node, Global) and not is_harmless(node, self.options.allowed):
-                raise DamagedError(format_messages.other_object(str(node), path))
+
+def check_objects(tree: Any, allowed: frozenset[str]) -> None:
+    """Raise DamagedError for the first object that is neither harmless nor allowed."""
+    for path, node in walk(tree):
+        if isinstance(node, Global) and not is_harmless(node, allowed):
+            raise DamagedError(format_messages.other_object(str(node), path))
 
 
 def _has_D(layer: Layer) -> TypeGuard[DOLayer]:

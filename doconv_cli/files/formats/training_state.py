@@ -1,8 +1,8 @@
 """Optimizers' states in a checkpoint: which entry is of which parameter, and changing both alike.
 
-``torch.optim`` numbers parameters in the order in which it was given them. Most files do not tell
-that order, so it is looked for: the model's own, or with every D at the end, as ``convert(...,
-optimizer=...)`` adds them; the sizes of momenta decide.
+``torch.optim`` numbers parameters in the order in which it was given them; torch.distributed names
+them. Most files do not tell the numbers' order, so it is looked for: the model's own, or with every
+D at the end, as ``convert(..., optimizer=...)`` adds them; the sizes of momenta decide.
 """
 
 from __future__ import annotations
@@ -43,14 +43,16 @@ class Optimizer:
         return pairs(pairs(self.content)["state"])
 
     @property
-    def numbers(self) -> list[int]:
-        """Its parameters' numbers, in its order."""
+    def numbers(self) -> list[Any]:
+        """Its parameters' numbers, or names, in its order."""
         return [number for group in self.groups for number in group["params"]]
 
     def order(self, parameters: Shapes) -> list[str] | None:
         """The keys of its parameters, in its order; None where no known order fits."""
         D_last = sorted(parameters, key=lambda key: looks_like_D(key, "./"))
         said = self._said(parameters)
+        if said is None and any(isinstance(number, str) for number in self.numbers):
+            return None
         for keys in [said] if said else [list(parameters), D_last]:
             if len(keys) == len(self.numbers) and all(
                 shape in (None, parameters[key])
@@ -76,8 +78,8 @@ class Optimizer:
                 for key in new.get(key_of[old], (key_of[old],)):
                     its_own = key == key_of[old] or key.endswith("weight")
                     if its_own and old in state and self._shape(old) in (None, shapes[key]):
-                        after[count] = state[old]
-                    numbers.append(count)
+                        after[key if isinstance(old, str) else count] = state[old]
+                    numbers.append(key if isinstance(old, str) else count)
                     names.append(key)
                     count += 1
             group["params"] = numbers
@@ -88,7 +90,11 @@ class Optimizer:
 
     def _said(self, parameters: Shapes) -> list[str] | None:
         """The order by names, which optimizers built from named parameters keep."""
-        names = [name for group in self.groups for name in group.get("param_names") or [None]]
+        names = [
+            name
+            for group in self.groups
+            for name in group.get("param_names") or group["params"] or [None]
+        ]
         return names if names and all(name in parameters for name in names) else None
 
     def _shape(self, number: int) -> tuple[int, ...] | None:
@@ -140,4 +146,4 @@ def _is_optimizer(node: Any) -> bool:
 
 
 def _are_numbers(params: Any) -> bool:
-    return isinstance(params, list) and all(type(number) is int for number in params)
+    return isinstance(params, list) and all(type(number) in (int, str) for number in params)

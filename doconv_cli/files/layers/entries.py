@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import io
 import math
 import os
 from collections.abc import Callable, Iterator
 from dataclasses import dataclass
 from pathlib import Path
-from typing import Any, BinaryIO
+from typing import Any, BinaryIO, cast
 
 import numpy as np
 from numpy.typing import NDArray
@@ -23,17 +24,57 @@ RAW = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "float64": "<f8"}
 """A convolution's types, and what NumPy stores their bytes as: it has no bfloat16."""
 
 
-class OpenFile:
-    """A file whose parts are read at any time; it stays the same file if it is replaced."""
+class _Window(io.RawIOBase):
+    """A part of a file, as a file."""
 
-    def __init__(self, path: Path) -> None:
+    def __init__(self, file: BinaryIO, start: int, size: int) -> None:
+        self._whole, self._start, self._size, self._position = file, start, size, 0
+
+    def readable(self) -> bool:
+        return True
+
+    def seekable(self) -> bool:
+        return True
+
+    def seek(self, offset: int, whence: int = os.SEEK_SET) -> int:
+        self._position = offset + {0: 0, 1: self._position, 2: self._size}[whence]
+        if self._position < 0:
+            raise ValueError("before the beginning")
+        return self._position
+
+    def readinto(self, buffer: Any) -> int:
+        count = max(0, min(len(buffer), self._size - self._position))
+        self._whole.seek(self._start + self._position)
+        data = self._whole.read(count)
+        buffer[: len(data)] = data
+        self._position += len(data)
+        return len(data)
+
+
+class OpenFile:
+    """A file whose parts are read at any time; it stays the same file if it is replaced.
+
+    Args:
+        path: the file.
+        start: the first byte of it that counts.
+        size: how many do; None for all to its end.
+    """
+
+    def __init__(self, path: Path, start: int = 0, size: int | None = None) -> None:
         self.path = path
-        self._file: BinaryIO = open_regular(path)
-        self.size = os.fstat(self._file.fileno()).st_size
+        whole: BinaryIO = open_regular(path)
+        length = os.fstat(whole.fileno()).st_size
+        self.size = length - start if size is None else size
+        self._file = self._whole = whole
+        if not 0 <= start <= start + self.size <= length:
+            raise ValueError(f"{str(path)!r} is shorter than what refers to it says")
+        if size is not None:
+            self._file = cast("BinaryIO", io.BufferedReader(_Window(whole, start, size)))
 
     def __del__(self) -> None:
-        if hasattr(self, "_file"):
+        if hasattr(self, "_whole"):
             self._file.close()
+            self._whole.close()
 
     @property
     def file(self) -> BinaryIO:

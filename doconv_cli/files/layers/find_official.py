@@ -38,13 +38,13 @@ def find_official(
     theirs = find(file, by_layer) if find else []
     # By their sizes alone: an official file's arrays are read when they are needed.
     keys = [key for prefix in theirs for key in by_layer[prefix].values()]
-    found = official.read({key: _sizes(file.arrays[key]) for key in keys}, file.source)
+    found = official.read({key: sizes_alone(file.arrays[key]) for key in keys}, file.source)
     return {
         prefix: official_layer(
             found[prefix[:-1]],
             {key: file.arrays[key] for key in by_layer[prefix].values()},
             prefix + "weight",
-            _asked(prefix[:-1], found[prefix[:-1]], hints),
+            asked_kernel_size(prefix[:-1], found[prefix[:-1]], hints),
         )
         for prefix in theirs
         if prefix[:-1] in found
@@ -89,7 +89,7 @@ def _load(sizes: official.OfficialLayer, contents: Mapping[str, Content]) -> off
     return official.read(arrays, sizes.source)[sizes.name]
 
 
-def _sizes(content: Content) -> Array:
+def sizes_alone(content: Content) -> Array:
     """An array of the same sizes that takes no memory."""
     return np.broadcast_to(np.zeros((), np.float32), content.shape)
 
@@ -124,7 +124,12 @@ def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
     return sorted(theirs) if theirs - both else []
 
 
-def _asked(name: str, sizes: official.OfficialLayer, hints: Hints) -> KernelSize | None:
+def asked_kernel_size(name: str, sizes: official.OfficialLayer, hints: Hints) -> KernelSize | None:
+    """A layer's kernel size, from the file or an option; None where neither tells.
+
+    Raises:
+        UsageError: the option's value does not fit the layer.
+    """
     if sizes.kernel_size is not None:
         return sizes.kernel_size
     K = 1 if sizes.D is None else sizes.D.shape[1]
