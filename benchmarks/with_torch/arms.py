@@ -53,8 +53,9 @@ def do_conv(
     """
     model = convert(model, D_mul=D_mul, where=None if half is None else _half(model, half))
     layers = [m for m in model.modules() if isinstance(m, DOConv2d)]
-    for layer in layers if start else []:
-        start(layer)
+    if start is not None:
+        for layer in layers:
+            start(layer)
     Ds = [layer.D.requires_grad_(not frozen) for layer in layers]
     if multiplier == 1 and decay:
         return model, _sgd(model.parameters(), rate, recipe)
