@@ -76,7 +76,7 @@ def random_D(layer: DOConv2d) -> None:
     """D random instead of the identity; the kernel's variance is about what it was."""
     K, S = layer.D.shape[1:]
     bound = math.sqrt(3 / S)
-    layer.D.uniform_(-bound, bound).sub_(torch.eye(K, S))
+    layer.D.uniform_(-bound, bound).sub_(torch.eye(K, S, device=layer.D.device))
 
 
 @torch.no_grad()
