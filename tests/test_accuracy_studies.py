@@ -249,7 +249,7 @@ def test_repeat_tells_whether_a_digit_differs(tmp_path: Path) -> None:
     arguments += ["--only", "framework=torch", "--only", "seed=1", "--only", "rate=0.01"]
     command(*arguments, "--repeat", code=1)  # nothing is recorded yet
     command(*arguments)
-    assert "2 runs, the same to the last digit" in command(*arguments, "--repeat")
+    assert "2 repeated, the same to the last digit" in command(*arguments, "--repeat")
     path = tmp_path / "authors.jsonl"
     found = [json.loads(line) for line in path.read_text().splitlines()]
     found[0]["loss"][0] = float(np.nextafter(found[0]["loss"][0], 9))
@@ -290,6 +290,13 @@ def test_two_processes_give_the_figures_of_one(backend: str, tmp_path: Path) -> 
         run: outcome_of(other[run]) for run in other
     }
     assert len(one) == 2
+
+
+def test_missing_data_are_one_line(tmp_path: Path) -> None:
+    arguments = ["--study", "authors", "--only", "framework=torch", "--out", str(tmp_path)]
+    output = command(*arguments, "--data", str(tmp_path / "none"), code=1)
+    assert "`make data` brings it" in output
+    assert len(output.splitlines()) == 1
 
 
 def backends_or_skip(framework: str) -> None:

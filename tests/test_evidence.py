@@ -130,6 +130,8 @@ def test_a_comparison_claims_what_it_can(
     found = compare(plain, ours)
     assert str(found) == text
     assert found.verdict == verdict
+    told = f"{text}, 3 seeds: {verdict}" if found.seeds == 3 else "not measured with 3 seeds yet"
+    assert found.told == told
 
 
 def test_the_interval_is_that_of_the_paired_t_test() -> None:

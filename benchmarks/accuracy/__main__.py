@@ -39,6 +39,9 @@ def main(
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
     backend: Annotated[Backend, typer.Option(help="Where they run.")] = Backend.loky,
     data: Annotated[Path, typer.Option(help="Holds the folders of data.")] = images.FOLDER,
+    device: Annotated[
+        str, typer.Option(help="Of PyTorch's runs: cpu, or cuda; give it folders of its own.")
+    ] = "cpu",
     out: Annotated[Path, typer.Option(help="Folder of the records.")] = records.COMMITTED,
     list_: Annotated[bool, typer.Option("--list", help="Name the missing runs only.")] = False,
     repeat: Annotated[
@@ -49,7 +52,7 @@ def main(
     chosen: Study = STUDIES[study.value]
     if size not in chosen.budgets:
         raise typer.BadParameter(f"{study.value} comes as {', '.join(chosen.budgets)}")
-    path = out / f"{study.value}.jsonl"
+    path, place = out / f"{study.value}.jsonl", execute.Place(data, device)
 
     def wanted() -> list[tuple[Run, Recipe]]:
         runs = dict.fromkeys(chosen.runs(chosen.budgets[size], records.read(path)))
@@ -59,14 +62,18 @@ def main(
         raise typer.BadParameter(f"{study.value} has no run of {', '.join(only or [])}")
     if repeat:
         recorded = [each for each in wanted() if each[0] in records.read(path)]
-        different = list(execute.differences(recorded, path, data))
-        typer.echo("\n".join(different) or f"{len(recorded)} runs, the same to the last digit")
+        different = list(execute.differences(recorded, path, place))
+        typer.echo("\n".join(different) or f"{len(recorded)} repeated, the same to the last digit")
         raise typer.Exit(bool(different) or not recorded)
     while missing := [each for each in wanted() if each[0] not in records.read(path)]:
         if list_:
             typer.echo("\n".join(str(run) for run, _ in missing))
             return
-        execute.complete(missing, path, workers=workers, backend=backend.value, folder=data)
+        try:
+            execute.complete(missing, path, place, workers=workers, backend=backend.value)
+        except (FileNotFoundError, ImportError) as error:
+            typer.echo(f"{study.value}: {error}", err=True)
+            raise typer.Exit(1) from None
     typer.echo(f"complete: {path}")
 
 

@@ -53,8 +53,9 @@ def do_conv(
     """
     model = convert(model, D_mul=D_mul, where=None if half is None else _half(model, half))
     layers = [m for m in model.modules() if isinstance(m, DOConv2d)]
-    for layer in layers if start else []:
-        start(layer)
+    if start is not None:
+        for layer in layers:
+            start(layer)
     Ds = [layer.D.requires_grad_(not frozen) for layer in layers]
     if multiplier == 1 and decay:
         return model, _sgd(model.parameters(), rate, recipe)
@@ -75,7 +76,7 @@ def random_D(layer: DOConv2d) -> None:
     """D random instead of the identity; the kernel's variance is about what it was."""
     K, S = layer.D.shape[1:]
     bound = math.sqrt(3 / S)
-    layer.D.uniform_(-bound, bound).sub_(torch.eye(K, S))
+    layer.D.uniform_(-bound, bound).sub_(torch.eye(K, S, device=layer.D.device))
 
 
 @torch.no_grad()

@@ -6,6 +6,10 @@ As in arXiv 2002.12046: the network's eight 5x5 depthwise layers become XSepConv
 around from one to the next. First the costs of the real network are printed: as it is, with
 XSepConv, with each of XSepConv's three kernels over-parameterized, and folded. Then a narrow one
 is trained on scikit-learn's digits, and folded.
+
+Two of the eight have stride 2, where a 5x5 XSepConv costs more than the kernel it replaces: its 2x2
+kernel sees every pixel. All eight take 52.87 M multiply-accumulates, against 54.90 M before;
+``where=lambda name, layer: layer.stride == (1, 1)`` leaves those two alone, for 52.67 M.
 """
 
 from __future__ import annotations

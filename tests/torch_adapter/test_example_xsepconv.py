@@ -26,6 +26,25 @@ def test_the_plain_network_is_mobilenetv3_small(example: dict[str, Any]) -> None
     assert sum(p.numel() for p in network.parameters()) == 2_542_856
 
 
+@pytest.mark.parametrize(
+    ("strides", "millions"),
+    [((), 54.90), (((1, 1), (2, 2)), 52.87), (((1, 1),), 52.67)],
+    ids=["plain", "all", "stride 1 alone"],
+)
+def test_leaving_stride_2_alone_costs_least(
+    example: dict[str, Any], strides: tuple[tuple[int, int], ...], millions: float
+) -> None:
+    import torch
+
+    from doconv_torch import convert_depthwise, summary
+
+    network = example["mobilenetv3_small"]()
+    if strides:
+        network = convert_depthwise(network, where=lambda name, layer: layer.stride in strides)
+    macs = sum(row.macs[1] for row in summary(network, torch.zeros(1, 3, 224, 224)) if row.macs)
+    assert round(macs / 1e6, 2) == millions
+
+
 def test_folding_the_trained_network_changes_nothing(
     example: dict[str, Any], capsys: pytest.CaptureFixture[str]
 ) -> None:

@@ -39,7 +39,7 @@ def made(records: Records) -> Section:
         found = {arm: each for arm, each in found.items() if any(c.seeds for c in each)}
         if not found:
             continue
-        plain = [compare(*[_of(records, network, "plain", rate)] * 2) for rate in rates]
+        plain = [_compare(records, network, "plain", rate) for rate in rates]
         body += [
             f"{NAMES[network]}, {subject.data}:",
             section.table(
@@ -87,14 +87,15 @@ def _answers(records: Records) -> list[str]:
     for network, subject in SUBJECTS.items():
         rate = subject.rates[-1]
         found = [
-            f"{arm} {_compare(records, network, arm, rate)}" for arm in ("DO-Conv", "norm-matched")
+            f"{arm} {compared.told}"
+            for arm in ("DO-Conv", "norm-matched")
+            if (compared := _compare(records, network, arm, rate)).seeds
         ]
-        seeds = _compare(records, network, "norm-matched", rate).seeds
-        if seeds:
-            told.append(f"{NAMES[network]} at rate {rate:g}: {', '.join(found)}, {seeds} seeds")
+        if found:
+            told.append(f"{NAMES[network]}, rate {rate:g}: {'; '.join(found)}")
     return [
         "Direction or length of its steps, each against plain at the highest rate: "
-        f"{'; '.join(told) or 'not measured yet'}."
+        f"{'. '.join(told) or 'not measured yet'}."
     ]
 
 

@@ -127,14 +127,13 @@ def _answers(
     def told(framework: str, each: Comparison) -> str:
         sample = SAMPLES[framework]
         theirs = np.mean(sample.do_conv) - np.mean(sample.plain)
-        seeds = f", {each.seeds} seeds" if each.seeds else ""
-        return f"{NAMES[framework]} {each}{seeds} (theirs {theirs:+.2f})"
+        return f"{NAMES[framework]} {each.told} (theirs {theirs:+.2f})"
 
     first = "; ".join(told(framework, each) for framework, each in given.items())
     done = [
-        f"{NAMES[framework]} {each}, {each.seeds} seeds"
+        f"{NAMES[framework]} {each.told}"
         for framework, each in tuned.items()
-        if all(rates[framework].values()) and each.seeds
+        if all(rates[framework].values())
     ]
     second = "; ".join(done) or "not measured yet"
     return [

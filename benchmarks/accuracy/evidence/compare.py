@@ -11,6 +11,8 @@ from benchmarks.accuracy.run import Record
 from doconv_cli.demo.statistics import Difference, paired_difference
 
 Measure = Callable[[Record], float]
+ENOUGH = 3
+"""Seeds below which no sentence is made of a difference; tables show it all the same."""
 
 
 def tested(record: Record) -> float:
@@ -47,6 +49,13 @@ class Comparison(NamedTuple):
             return f"{self.lost[0]} and {self.lost[1]} of {self.seeds} did not train"
         mean, low, high = self.difference
         return f"{mean:+.2f}" + ("" if self.seeds == 1 else f" ({low:+.2f} .. {high:+.2f})")
+
+    @property
+    def told(self) -> str:
+        """The difference, its seeds and what they carry, for a sentence."""
+        if self.seeds < ENOUGH:
+            return f"not measured with {ENOUGH} seeds yet"
+        return f"{self}, {self.seeds} seeds: {self.verdict}"
 
     @property
     def verdict(self) -> str:

@@ -12,7 +12,7 @@ from benchmarks.accuracy.evidence.compare import compare
 from benchmarks.accuracy.evidence.draw import Interval, forests
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
-from benchmarks.accuracy.studies.family import ARMS, NETWORKS, RATES, STUDY, chosen_rate
+from benchmarks.accuracy.studies.family import ARMS, NETWORKS, RATES, SEARCH, STUDY
 from benchmarks.accuracy.studies.study import Records
 
 BASE = "family"
@@ -24,7 +24,7 @@ def made(records: Records) -> Section:
     records = {run: record for run, record in records.items() if run in wanted}
     example = next(iter(wanted))
     rates = {
-        (network, arm): chosen_rate(budget, records, network, arm)
+        (network, arm): SEARCH.chosen_rate(budget, records, network, arm)
         for network in NETWORKS
         for arm in ARMS
     }

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import hashlib
 import json
+from collections.abc import Mapping
 from pathlib import Path
 from typing import NamedTuple
 
@@ -106,7 +107,7 @@ def _picture_of(name: str, section: Section) -> str:
     return f"\n\n![{section.title}](evidence/{name}.png)" if section.draw else ""
 
 
-def _costs(found: dict[str, Records]) -> str:
+def _costs(found: Mapping[str, Records]) -> str:
     rows = [
         (name, str(len(each)), f"{sum(r['seconds'] for r in each.values()) / 3600:.2f}")
         for name, each in found.items()

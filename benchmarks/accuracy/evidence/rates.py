@@ -12,7 +12,7 @@ from benchmarks.accuracy.evidence.compare import Comparison, as_the_authors, com
 from benchmarks.accuracy.evidence.draw import Band, over_rates
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
-from benchmarks.accuracy.studies.rates import ARMS, NETWORKS, RATES, STUDY, chosen_rate
+from benchmarks.accuracy.studies.rates import ARMS, NETWORKS, RATES, SEARCH, STUDY
 from benchmarks.accuracy.studies.study import Records
 
 NAMES = {
@@ -32,7 +32,7 @@ def made(records: Records) -> Section:
     records = {run: record for run, record in records.items() if run in wanted}
     found = [network for network in NETWORKS if any(run.network == network for run in records)]
     rates = {
-        network: {arm: chosen_rate(budget, records, network, arm) for arm in ARMS}
+        network: {arm: SEARCH.chosen_rate(budget, records, network, arm) for arm in ARMS}
         for network in found
     }
     done = [network for network in found if all(rates[network].values())]
@@ -83,7 +83,8 @@ def _of(records: Records, network: str, arm: str, rate: float | None) -> list[Re
 
 
 def _best(records: Records, network: str, rates: dict[str, float | None]) -> Comparison:
-    return compare(*(_of(records, network, arm, rates[arm]) for arm in ARMS))
+    plain, do_conv = (_of(records, network, arm, rates[arm]) for arm in ARMS)
+    return compare(plain, do_conv)
 
 
 def _best_row(network: str, rates: dict[str, float | None], found: Comparison) -> list[str]:
@@ -129,10 +130,7 @@ def _grid_rows(records: Records, networks: list[str]) -> Iterable[list[str]]:
 
 def _answers(records: Records, best: dict[str, Comparison]) -> list[str]:
     normed = {network: each for network, each in best.items() if network != "unnormalized"}
-    told = "; ".join(
-        f"{NAMES[network]} {each}, {each.seeds} seeds: {each.verdict}"
-        for network, each in normed.items()
-    )
+    told = "; ".join(f"{NAMES[network]} {each.told}" for network, each in normed.items())
     lost = {arm: _lost(records, arm) for arm in ARMS}
     return [
         "Best against best on networks with batch norm, Fashion-MNIST: "

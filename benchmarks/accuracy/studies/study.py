@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable, Iterable, Mapping
+from itertools import product
 from typing import NamedTuple
 
 import numpy as np
@@ -60,3 +61,38 @@ def best_rate(found: Iterable[Record]) -> float | None:
     for record in found:
         by_rate.setdefault(record["rate"], []).append(validated(record))
     return max(by_rate, key=lambda rate: (float(np.mean(by_rate[rate])), -rate), default=None)
+
+
+class Search(NamedTuple):
+    """One grid of rates for the arms of some networks, then more seeds at each arm's best.
+
+    Attributes:
+        study: its name.
+        networks: in PyTorch, on Fashion-MNIST.
+        arms: of each.
+        rates: the grid.
+    """
+
+    study: str
+    networks: tuple[str, ...]
+    arms: tuple[str, ...]
+    rates: tuple[float, ...]
+
+    def runs(self, budget: Budget, records: Records) -> Iterable[Run]:
+        seeds, rates = range(budget.searched), budget.rates or self.rates
+        for seed, network, rate, arm in product(seeds, self.networks, rates, self.arms):
+            yield self._run(budget, network, arm, rate, seed)
+        for seed, network, arm in product(range(budget.seeds), self.networks, self.arms):
+            chosen = self.chosen_rate(budget, records, network, arm)
+            if chosen is not None:
+                yield self._run(budget, network, arm, chosen, seed)
+
+    def chosen_rate(self, budget: Budget, records: Records, network: str, arm: str) -> float | None:
+        """The one with the best validation accuracy over the searched seeds; None before that."""
+        wanted = product(range(budget.searched), budget.rates or self.rates)
+        keys = [self._run(budget, network, arm, rate, seed) for seed, rate in wanted]
+        return best_rate(records[key] for key in keys) if records.keys() >= set(keys) else None
+
+    def _run(self, budget: Budget, network: str, arm: str, rate: float, seed: int) -> Run:
+        data, epochs, images = budget.data or "fashion-mnist", budget.epochs or 15, budget.images
+        return Run(self.study, "torch", data, network, arm, rate, seed, epochs, images or 50_000)
