@@ -20,8 +20,8 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate docs pictures \
-    bench data evidence clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs pyright \
+    docs pictures bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -50,6 +50,14 @@ lint: .venv-star/.made
 	.venv-star/bin/ruff check .
 	.venv-star/bin/mypy --strict doconv_core
 	.venv-star/bin/mypy doconv_torch doconv_cli
+	.venv-star/bin/mypy --strict --follow-imports=silent tests/typed
+
+# What type checkers see of the layers, written anew; and the second of those that check it.
+stubs: .venv-star/.made
+	.venv-star/bin/python -m tests.typed.stubs
+
+pyright: .venv-tools/.made .venv-star/.made
+	.venv-tools/bin/pyright --pythonpath .venv-star/bin/python
 
 # Warnings are errors. The pages' code is run as tests run it, with all three frameworks.
 docs: .venv-docs/.made
@@ -73,7 +81,8 @@ evidence: .venv-star/.made
 	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs build docs/_build
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools build dist \
+	    docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -96,3 +105,8 @@ clean:
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
 	touch $@
+
+# What packages are made and checked with, and pyright, which fetches the node.js that it runs on.
+.venv-tools/.made: constraints/tools.txt
+	$(ENVIRONMENT) .venv-tools .made --constraint constraints/tools.txt \
+	    build twine check-wheel-contents pyright

@@ -41,7 +41,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
         "tensors": {"deconvolution", "kinds"},
-        "layers": {"copying", "graphs"},
+        "layers": {"copying", "graphs", "sharing"},
     },
 }
 """What one adapter needs beside them."""
