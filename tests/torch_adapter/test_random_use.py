@@ -174,7 +174,8 @@ class RandomUse(RuleBasedStateMachine):
         self.unchanged(before)
         momentum = [self.optimizer.state[p].get("momentum_buffer") for p in held]
         self.new_optimizer()
-        if same:  # no D is left from before a fold, nothing was added at the end
+        # No D is left from before a fold, nothing was added at the end.
+        if same and len(optimizer["param_groups"]) == 1:
             self.optimizer.load_state_dict(optimizer)
             for parameter, buffer in zip(self.net.parameters(), momentum, strict=True):
                 theirs = self.optimizer.state[parameter].get("momentum_buffer")
