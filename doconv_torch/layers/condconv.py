@@ -171,7 +171,7 @@ class CondConvNd(nn.Module):
         sizes = (False, list(self.kernel_size), D.shape[-1])  # not transposed
         with outside_autocast(D.device.type):
             if self.groups == 1 and W_extra is None:  # which compose has a fast path for
-                experts = zip(self.weight, D, strict=True)
+                experts = zip(self.weight.unbind(), D.unbind(), strict=True)
                 return torch.stack([compose(w, d, None, (I, O), 1, *sizes) for w, d in experts])
             extra = None if W_extra is None else W_extra.flatten(0, 1)
             stacked = (self.weight.flatten(0, 1), D.flatten(0, 1), extra)

@@ -26,6 +26,9 @@ class XSepConv2d(nn.Module):
     features of a deep network do not drift. What is our reading of the paper, not its letter, is
     said at :class:`doconv_core.XSepConvSpec`.
 
+    Initialized so that features keep their variance, as in the other frameworks: three kernels in
+    a row as ``nn.Conv2d`` starts them would leave a 27th of it.
+
     Args:
         channels: inputs and outputs.
         kernel_size: k, odd and at least 5.
@@ -93,6 +96,20 @@ class XSepConv2d(nn.Module):
             return DOConv2d(**arguments, D_mul=part.D_mul)
 
         self.square, self.horizontal, self.vertical = map(convolution, spec.parts)
+        self._keep_variance()
+
+    def reset_parameters(self) -> None:
+        """Initialize the three convolutions again."""
+        for convolution in self.children():
+            convolution.reset_parameters()  # type: ignore[operator]
+        self._keep_variance()
+
+    @torch.no_grad()
+    def _keep_variance(self) -> None:
+        # torch's own rule divides the variance by 3, here three times over.
+        for convolution in (self.square, self.horizontal, self.vertical):
+            if not convolution.weight.is_meta:
+                nn.init.kaiming_uniform_(convolution.weight, nonlinearity="linear")
 
     def forward(self, input: Tensor) -> Tensor:
         output = self.square(F.pad(input, self.zeros))

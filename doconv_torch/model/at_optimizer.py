@@ -158,7 +158,8 @@ class OptimizerDOConv:
           times (LBFGS).
         * **Gradient clipping** before ``step()`` sees the kernel's gradient, not W's and D's,
           which together are larger (1.01 times in ResNet-18, 1.02 to 1.04 in MobileNetV2); so the
-          same bound clips a little less than in a converted network. After ``step()``, ``weight.grad`` is W's.
+          same bound clips a little less than in a converted network. After ``step()``,
+          ``weight.grad`` is W's.
         * What is written to a weight between steps (``load_state_dict``, ``clamp_``, an
           initializer) is kept, with a warning: W becomes it and D starts from zero again; only
           writing through ``weight.data`` goes unnoticed.

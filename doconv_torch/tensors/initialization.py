@@ -22,7 +22,7 @@ class MetaParameter(nn.Parameter):
     """
 
     def __new__(cls, data: Tensor, requires_grad: bool = True, **_: Any) -> MetaParameter:
-        made: MetaParameter = super().__new__(cls, data, requires_grad)
+        made: MetaParameter = super().__new__(cls, data.detach(), requires_grad)
         return made
 
     @classmethod

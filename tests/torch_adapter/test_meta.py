@@ -98,6 +98,34 @@ def test_layers(build: Any) -> None:
     assert fold(layer)(images()).isfinite().all()
 
 
+def test_a_parameter_is_made_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
+    """accelerate.init_empty_weights (1.15) makes every parameter anew when it is registered."""
+    register = nn.Module.register_parameter
+
+    def register_empty(module: nn.Module, name: str, parameter: Any) -> None:
+        register(module, name, parameter)
+        if parameter is not None:
+            kind, options = type(module._parameters[name]), dict(vars(parameter))
+            options["requires_grad"] = parameter.requires_grad
+            empty = module._parameters[name].to("meta")  # type: ignore[union-attr]
+            module._parameters[name] = kind(empty, **options)
+
+    with monkeypatch.context() as patch:
+        patch.setattr(nn.Module, "register_parameter", register_empty)
+        model = convert(network())
+    to_empty(model)
+    assert not model[0].D.any()
+
+
+def test_the_real_accelerate() -> None:
+    accelerate = pytest.importorskip("accelerate", reason="needs accelerate; see above")
+    with accelerate.init_empty_weights():
+        model = convert(network())
+    assert model[0].D.is_meta
+    to_empty(model)
+    assert not model[0].D.any()
+
+
 def test_the_real_transformers(tmp_path: Path) -> None:
     transformers = pytest.importorskip(
         "transformers", reason="needs transformers; `by parameter` above is its function"

@@ -142,3 +142,19 @@ def test_gradients_reach_every_parameter() -> None:
     layer = trained(D_mul=11)
     layer(images()).square().sum().backward()
     assert all(p.grad is not None and p.grad.any() for p in layer.parameters())
+
+
+@pytest.mark.parametrize("D_mul", [None, "K"])
+def test_features_keep_their_variance_at_birth(D_mul: Any) -> None:
+    torch.manual_seed(0)
+    layer, x = XSepConv2d(256, 7, bias=False, D_mul=D_mul), torch.randn(4, 256, 32, 32)
+    for start in (lambda: None, layer.reset_parameters):
+        start()
+        inner = layer(x)[:, :, 8:-8, 8:-8]  # without the zeros around
+        assert inner.var().item() == pytest.approx(1, abs=0.1)
+
+
+def test_on_the_meta_device_it_starts_when_it_has_memory() -> None:
+    layer = XSepConv2d(8, 5, device="meta", D_mul="K").to_empty(device="cpu")
+    layer.reset_parameters()
+    assert layer(torch.ones(1, 8, 9, 9)).isfinite().all()
