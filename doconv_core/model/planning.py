@@ -26,6 +26,9 @@ EXPECTED = (messages.model.POINTWISE, messages.model.NOT_SELECTED, messages.mode
 LARGE = 2
 """How many times the rest of the model D may weigh before convert warns."""
 
+MUCH = 10_000_000
+"""How many numbers D must have for that: some 40 MB are nobody's trouble."""
+
 
 class Candidate(NamedTuple):
     """A layer that could be changed: all its names, and why it cannot ("" if it can)."""
@@ -125,7 +128,7 @@ def plan(
 
 def warn_if_large(added: int, parameters: int, largest: str) -> None:
     """Warn where D, with ``added`` numbers, outweighs a model of so many parameters."""
-    if added > LARGE * parameters:
+    if added > max(MUCH, LARGE * parameters):
         said = messages.model.large_D(added, parameters, LARGE, largest)
         warnings.warn(said, UserWarning, stacklevel=3)
 
