@@ -5,6 +5,8 @@ from __future__ import annotations
 from doconv_core.messages.layer import error, named
 
 LORA = "LoRA has frozen its kernel"
+LOADED_OR_WRAPPED = "a loaded SavedModel or a wrapped module"
+RECURRENT = "it is recurrent: its kernels are those of a cell, which has no DO-Conv form"
 
 
 def legacy_keras(kind: str) -> str:
@@ -12,6 +14,15 @@ def legacy_keras(kind: str) -> str:
         "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",
         {"type": kind},
         "Build the model with Keras 3 (`import keras`) and give it the weights of this one.",
+    )
+
+
+def file_of_plain(layer: str) -> str:
+    return error(
+        f"the file must have the arrays of {named(layer)}",
+        {"arrays": 0},
+        "In a .weights.h5 file of the plain model layers are called otherwise: load it into the "
+        "plain model, then convert().",
     )
 
 

@@ -13,6 +13,7 @@ from numpy.typing import NDArray
 
 from doconv_core import fold_kernel
 from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_tf import messages as keras_messages
 
 WithW = Any
 """A layer of ours, which keeps W in its kernel variable."""
@@ -50,6 +51,33 @@ def folded_kernel(name: str, layer: WithW) -> NDArray[np.floating[Any]]:
     """The kernel in the host's layout, or the experts', by float64; ``name`` is for errors."""
     W, D = read_W(layer), None if layer.D is None else to_numpy(layer.D)
     return in_layout(layer, fold_kernel(layer.spec, W, D, layer.variable_dtype, name))
+
+
+def load_plain(layer: WithW, store: Any) -> bool:
+    """Load the variables of the plain layer, which computes the same as this one with D = 0.
+
+    Returns:
+        False where they are not those of the plain layer, but of this one.
+
+    Raises:
+        ValueError: there are none.
+    """
+    variables = layer._trainable_variables + layer._non_trainable_variables
+    if variables and not store.keys():
+        raise ValueError(keras_messages.file_of_plain(layer.path))
+    ours = [id(variable) for variable in (layer.D, layer.W_extra) if variable is not None]
+    plain = [variable for variable in variables if id(variable) not in ours]
+    if not ours or len(store.keys()) != len(plain):
+        return False
+    for number, variable in enumerate(plain):
+        variable.assign(store[str(number)])
+    layer.D.assign(ops.zeros(layer.D.shape))
+    if (extra := layer.W_extra) is not None:
+        copies = layer.spec.extra_columns - layer.spec.free_columns
+        values = to_numpy(extra)  # (..., S - K, I/g, O); D alone acts in the free columns
+        values[..., :copies, :, :] = 0
+        extra.assign(values)
+    return True
 
 
 def in_layout(

@@ -18,8 +18,9 @@ from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation
+from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.folding import folded_copy
-from doconv_tf.layers.hosts import FLOATING
+from doconv_tf.layers.hosts import FLOATING, refuse_legacy
 from doconv_tf.layers.routing import Routing
 from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
@@ -185,6 +186,7 @@ class CondConvNd(keras.layers.Layer):
 
     def call(self, inputs: Any, alpha: Any = None) -> Any:
         """Every example convolved with its own mixture."""
+        refuse_legacy(inputs)
         self._check_alpha(inputs, alpha)
         if self.routing is not None:
             alpha = self.routing(inputs)
@@ -247,18 +249,8 @@ class CondConvNd(keras.layers.Layer):
 
     def load_own_variables(self, store: Any) -> None:
         """A plain CondConv's file has no D: it means the layer that computes the same."""
-        plain = [self._kernel] if self.bias is None else [self._kernel, self.bias]
-        if self.D is None or len(store.keys()) != len(plain):
+        if not load_plain(self, store):
             super().load_own_variables(store)
-            return
-        for number, variable in enumerate(plain):
-            variable.assign(store[str(number)])
-        self.D.assign(ops.zeros(self.D.shape))
-        if self.W_extra is not None:
-            copies = self.spec.extra_columns - self.spec.free_columns
-            extra = ops.convert_to_tensor(self.W_extra)  # D alone acts in the free columns
-            kept = [ops.zeros_like(extra[:, :copies]), extra[:, copies:]]
-            self.W_extra.assign(ops.concatenate(kept, axis=1))
 
     def fold(self) -> Any:
         """Plain CondConv that computes the same: new, of this class; this layer stays.

@@ -146,29 +146,40 @@ def _make_alike(pairs: list[tuple[Any, Any]]) -> None:
         _copy_attributes(ours, theirs)
         if hasattr(theirs, "_torch_params"):  # which has the variables by their paths
             theirs._track_variables()
+    for ours, theirs in pairs:
+        _check_saves_the_same(ours, theirs)
 
 
 def _load_what_it_saves(ours: Any, theirs: Any) -> None:
     """Let a layer take over what is no variable, or follows from one, in its own way."""
-    if type(ours).load_own_variables is not keras.layers.Layer.load_own_variables:
-        store = _saved_variables(ours)
-        theirs.load_own_variables(store)
-        again = _saved_variables(theirs)
-        for key in store:
-            if not _are_same(store[key], again.get(key)):
-                raise ValueError(keras_messages.loads_otherwise(ours.path, key))
+    if _saves_in_its_own_way(ours):
+        theirs.load_own_variables(_saved_variables(ours))
     if hasattr(ours, "save_assets"):
         with TemporaryDirectory() as folder:
-            one, other = Path(folder, "ours"), Path(folder, "theirs")
-            one.mkdir()
-            other.mkdir()
-            ours.save_assets(str(one))
-            theirs.load_assets(str(one))
-            theirs.save_assets(str(other))
-            names = [each.name for each in one.iterdir()]
+            ours.save_assets(folder)
+            theirs.load_assets(folder)
+
+
+def _check_saves_the_same(ours: Any, theirs: Any) -> None:
+    if _saves_in_its_own_way(ours):
+        one, other = _saved_variables(ours), _saved_variables(theirs)
+        for key in one.keys() | other.keys():
+            if key not in one or key not in other or not _are_same(one[key], other[key]):
+                raise ValueError(keras_messages.loads_otherwise(ours.path, key))
+    if hasattr(ours, "save_assets"):
+        with TemporaryDirectory() as one, TemporaryDirectory() as other:
+            ours.save_assets(one)
+            theirs.save_assets(other)
+            names = sorted(
+                {each.name for folder in (one, other) for each in Path(folder).iterdir()}
+            )
             _, different, missing = cmpfiles(one, other, names, shallow=False)
             for name in (*different, *missing):
                 raise ValueError(keras_messages.loads_otherwise(ours.path, name))
+
+
+def _saves_in_its_own_way(layer: Any) -> bool:
+    return type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
 
 
 def _saved_variables(layer: Any) -> dict[str, Any]:

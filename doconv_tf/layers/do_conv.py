@@ -15,9 +15,10 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_tf import messages as keras_messages
+from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.copying import copied
 from doconv_tf.layers.folding import folded_copy
-from doconv_tf.layers.hosts import FLOATING, HOSTS, why_plain
+from doconv_tf.layers.hosts import FLOATING, HOSTS, refuse_legacy, why_plain
 from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
 from doconv_tf.tensors.composition import transposed_depthwise_kernel
@@ -151,6 +152,7 @@ class DOConvNd(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """As the host's, with the composed kernel; or by feature composition."""
+        refuse_legacy(inputs)
         if self.composition == "kernel" or self.D is None:
             return super().call(inputs)
         outputs = self._pointwise(self._depthwise(inputs))
@@ -193,7 +195,11 @@ class DOConvNd(keras.layers.Layer):
 
     # Conv's own pair would write the composed kernel and not D.
     save_own_variables = keras.layers.Layer.save_own_variables
-    load_own_variables = keras.layers.Layer.load_own_variables
+
+    def load_own_variables(self, store: Any) -> None:
+        """A plain layer's file has no D: it means the layer that computes the same."""
+        if not load_plain(self, store):
+            keras.layers.Layer.load_own_variables(self, store)
 
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: LoRA would freeze W and D and then not be read; fold first.
@@ -219,6 +225,7 @@ class DOConvNd(keras.layers.Layer):
             ValueError: its state cannot be kept (LoRA, not built, ...), or D_mul < K.
         """
         if type(conv) is not cls.host:
+            refuse_legacy(conv)
             raise TypeError(messages.layer.wrong_type("conv", conv, f"a {cls.host.__name__}"))
         if (reason := why_plain(conv)) not in ("", messages.model.POINTWISE):
             raise ValueError(messages.model.cannot_convert(conv.name, type(conv).__name__, reason))
@@ -325,7 +332,8 @@ class DOConv2D(_DOConv, keras.layers.Conv2D):
         ``kernel_regularizer`` acts on W and W_extra, ``kernel_constraint`` on W, neither on D:
         they are written for a kernel's axes, and a penalty on the offset would only draw the
         layer back to the plain one. (The official TensorFlow layer gives both to D as well.)
-        Neither W nor a constrained W is the kernel that is deployed: that is ``kernel``.
+        Neither W nor a constrained W is the kernel that is deployed: that is ``kernel``. An
+        optimizer's ``weight_decay`` acts on D as on W, here as in the other frameworks.
 
     Numerics: under a mixed policy the kernel is composed in float32 and rounded once.
 

@@ -41,10 +41,13 @@ class DOConvFamily:
         return type(layer).__name__
 
     def spec_of(self, layer: Any) -> Spec | None:
-        return self.converted_spec(layer, getattr(layer, "D_mul", None)) if layer.built else None
+        known = layer.built and class_for(layer) is not None
+        return self.converted_spec(layer, getattr(layer, "D_mul", None)) if known else None
 
     def converted_spec(self, layer: Any, D_mul: int | str | None = None) -> Spec:
-        spec: Spec = class_for(layer).spec_of(layer, D_mul)
+        ours = class_for(layer)
+        assert ours is not None  # one that need not stay plain
+        spec: Spec = ours.spec_of(layer, D_mul)
         return spec
 
     def own_routing(self, layer: Any) -> Any:
@@ -86,4 +89,5 @@ def family_of(layer: Any) -> Family | None:
 def write_kernel(layer: Any, W: NDArray[np.floating[Any]]) -> None:
     """Write a canonical kernel into a plain convolution."""
     ours = class_for(layer)
+    assert ours is not None
     ours.W_of(layer).assign(from_canonical(ours.spec_of(layer), W, ours.layout))

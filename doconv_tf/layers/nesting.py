@@ -9,17 +9,14 @@ from typing import Any
 import keras
 
 from doconv_core import messages
-from doconv_tf import messages as keras_messages
-
-LEGACY = ("tf_keras", "tensorflow")
+from doconv_tf.layers.hosts import refuse_legacy
 
 
 def check_keras(model: Any) -> None:
     """Raise TypeError unless ``model`` is a layer or model of Keras 3."""
     if isinstance(model, keras.layers.Layer):
         return
-    if any(base.__module__.split(".")[0] in LEGACY for base in type(model).__mro__):
-        raise TypeError(keras_messages.legacy_keras(type(model).__name__))
+    refuse_legacy(model)
     raise TypeError(messages.layer.wrong_type("model", model, "a Keras layer or model"))
 
 

@@ -8,6 +8,7 @@ import keras
 from keras import ops
 
 from doconv_core.kernel.spec import positive_integer
+from doconv_tf.layers.hosts import refuse_legacy
 
 _AXES = {"channels_last": -1, "channels_first": 1}
 
@@ -68,6 +69,7 @@ class Routing(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """Alpha (N, E)."""
+        refuse_legacy(inputs)
         channel = self.channel_axis % len(inputs.shape)
         positions = [axis for axis in range(1, len(inputs.shape)) if axis != channel]
         # The average of many halves would lose most of its digits.

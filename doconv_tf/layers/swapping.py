@@ -11,7 +11,7 @@ from typing import Any
 
 import keras
 
-from doconv_tf.layers.hosts import HOSTS
+from doconv_tf.layers.hosts import becomes
 
 
 def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | str | None) -> None:
@@ -19,8 +19,7 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | str | None)
     changed: list[Any] = []
     try:
         for layer in layers:
-            if type(layer) in HOSTS:
-                cls = HOSTS[type(layer)]
+            if (cls := becomes(type(layer))) is not None:
                 state = layer.__dict__
                 if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
                     state["_kernel"] = state.pop(cls.kernel_name)

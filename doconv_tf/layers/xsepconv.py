@@ -13,6 +13,7 @@ from doconv_core import XSepConvSpec
 from doconv_core.neighbours.xsepconv import CORNERS, Pads, same_padding
 from doconv_tf.layers.do_conv import DOConvNd, DODepthwiseConv2D
 from doconv_tf.layers.folding import folded_copy
+from doconv_tf.layers.hosts import refuse_legacy
 
 _PASSED_ON = (
     "data_format",
@@ -156,6 +157,7 @@ class XSepConv2D(keras.layers.Layer):
 
     def call(self, inputs: Any) -> Any:
         """The three convolutions, one after the other."""
+        refuse_legacy(inputs)
         outputs = self.square(self._padded(inputs, CORNERS[self.corner]))
         return self._along(0, self.vertical, self._along(1, self.horizontal, outputs))
 

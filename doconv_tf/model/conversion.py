@@ -2,20 +2,27 @@
 
 from __future__ import annotations
 
+from math import prod
 from typing import Any, TypeVar
 
 import keras
 
 from doconv_core import messages
-from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.model.folding import warn_if_D_is_left
+from doconv_core.model.planning import Candidate, Where, plan, warn_if_large
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.copying import copied
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.folding import check_foldable, fold_
 from doconv_tf.layers.nesting import check_keras, everything, holders
 from doconv_tf.layers.swapping import over_parameterize
-from doconv_tf.model.training import forget_traces, refuse_built_optimizer, warn_if_not_trained
-from doconv_tf.model.walk import candidates, over_parameterized
+from doconv_tf.model.training import (
+    forget_traces,
+    forget_variables,
+    refuse_built_optimizer,
+    warn_if_not_trained,
+)
+from doconv_tf.model.walk import D_beyond_reach, candidates, over_parameterized
 
 Model = TypeVar("Model", bound=keras.layers.Layer)
 
@@ -26,13 +33,15 @@ def convert(
     where: Where | None = None,
     D_mul: int | str | None = None,
     inplace: bool = False,
+    max_kernel_elements: int | None = None,
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
     Every ``Conv{1,2,3}D``, ``DepthwiseConv{1,2}D``, ``SeparableConv{1,2}D`` and
     ``Conv{1,2,3}DTranspose`` with more than one kernel element becomes its DO-Conv layer, at any
     depth of nesting, and keeps its variables, name and flags; the experts of a plain CondConv
-    layer get their D's. What cannot be converted is left as it was; :func:`summary` gives the
+    layer get their D's. A subclass of one of these counts as it does if it has a constructor of its
+    own and nothing more. What cannot be converted is left as it was; :func:`summary` gives the
     reasons. Converting twice changes nothing.
 
     Args:
@@ -44,6 +53,8 @@ def convert(
         inplace: change ``model`` itself, which works for every model. Otherwise a copy by
             ``keras.models.clone_model``, not compiled, which needs a functional or sequential
             model, or a subclassed one that is rebuilt from its config.
+        max_kernel_elements: leave kernels of more elements plain. D has I K S numbers, which for
+            a 31 x 31 kernel is 961 times those of a depthwise layer's kernel.
 
     Returns:
         The converted model. Compile it before ``fit``, and anew whatever model holds it and was
@@ -65,9 +76,13 @@ def convert(
     if not inplace:
         model = copied(model)
     # First decide everything, so that an error leaves the model as it was.
-    decided = plan(candidates(model), where, model)
-    for each in decided.chosen:
-        _check_sizes(each, D_mul)
+    found = candidates(model)
+    decided = plan(found, where, model, max_kernel_elements=max_kernel_elements)
+    added = {each.names[0]: _added(each, D_mul) for each in decided.chosen}
+    if added:
+        parameters = sum(prod(variable.shape) for variable in model.variables)
+        largest = max(added, key=lambda name: added[name])
+        warn_if_large(sum(added.values()), parameters, largest)
     chosen = [each.layer for each in decided.chosen]
     if chosen:
         refuse_built_optimizer(model, keras_messages.optimizer_is_built)
@@ -77,6 +92,7 @@ def convert(
         new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
         warn_if_not_trained(changed, new)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    decided.warn_if_mostly_left()
     return model
 
 
@@ -88,10 +104,10 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     Args:
         model: a built model or layer; a single DO-Conv layer too.
         inplace: change ``model`` itself, writing each kernel into its kernel variable; a
-            compiled model stays compiled, and so do the models that hold it (on JAX, Keras wants
-            them compiled anew before a further ``fit``). A ``tf.function`` of your own that has
-            called it before still predicts the same, but must not train it further. Otherwise a
-            copy, not compiled; see :func:`convert`.
+            compiled model stays compiled, and so do the models that hold it; their optimizers
+            forget the D's, so that their state fits the plain model's. A ``tf.function`` of your
+            own that has called it before still predicts the same, but must not train it further.
+            Otherwise a copy, not compiled; see :func:`convert`.
 
     Returns:
         The plain model. Folding it again changes nothing.
@@ -114,17 +130,26 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         check_foldable(name, layer, _family(layer).why_not_foldable(layer))
     if not inplace:
         model = copied(model)
-    if fold_(over_parameterized(model)):
-        forget_traces(holders(model) if inplace else everything(model))
+    layers = over_parameterized(model)
+    kernels = [layer._kernel for _, layer in layers]
+    dropped = [D for _, layer in layers for D in (layer.D, layer.W_extra) if D is not None]
+    count = fold_(layers)
+    if count:
+        changed = holders(model) if inplace else everything(model)
+        forget_traces(changed)
+        forget_variables(changed, dropped, kernels)
+    warn_if_D_is_left(count, D_beyond_reach(model), keras_messages.LOADED_OR_WRAPPED)
     return model
 
 
-def _check_sizes(candidate: Candidate, D_mul: int | str | None) -> None:
+def _added(candidate: Candidate, D_mul: int | str | None) -> int:
+    """How many numbers D and W_extra will have."""
     layer = candidate.layer
     if not layer.built:
         kind = type(layer).__name__
         raise ValueError(messages.model.uninitialized(candidate.names[0], kind))
-    _family(layer).converted_spec(layer, D_mul)
+    spec = _family(layer).converted_spec(layer, D_mul)
+    return prod(spec.D_shape) + spec.extra_columns * prod(spec.W_shape[:-1])
 
 
 def _family(layer: Any) -> Any:

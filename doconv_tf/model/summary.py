@@ -42,7 +42,7 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
     found = candidates(model)
     calls: dict[int, list[Sizes]] = {}
     if inputs is not None:
-        with _noting_calls([each.layer for each in found], calls):
+        with _noting_calls([each.layer for each in found if _has_sizes(each.layer)], calls):
             model(np.zeros(inputs, np.float32) if _is_shape(inputs) else inputs, training=False)
     return Summary(_row(each, calls.get(id(each.layer), [])) for each in found)
 
@@ -70,6 +70,10 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
         else DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank),
         itemsize=itemsize(layer.variable_dtype),
     )
+
+
+def _has_sizes(layer: Any) -> bool:
+    return hasattr(layer, "rank")  # a recurrent layer's are its cell's
 
 
 @contextmanager

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections.abc import Iterator
 from math import prod
 from typing import Any
@@ -53,3 +54,14 @@ def over_parameterized(model: keras.layers.Layer) -> list[tuple[str, Any]]:
         for name, layer, family in found
         if family is not None and family.is_over_parameterized(layer)
     ]
+
+
+def D_beyond_reach(model: keras.layers.Layer) -> Iterator[str]:
+    """The names of D's in what Keras runs as a whole: SavedModels and wrapped PyTorch modules."""
+    for layer in everything(model):
+        names: list[str] = []
+        if isinstance(layer, keras.layers.TFSMLayer):
+            names = [variable.name for variable in layer._reloaded_obj.variables]
+        elif isinstance(layer, keras.layers.TorchModuleWrapper):
+            names = [name for name, _ in layer.module.named_parameters()]
+        yield from (name for name in names if re.split(r"[/.]", name.removesuffix(":0"))[-1] == "D")

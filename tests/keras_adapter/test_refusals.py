@@ -47,7 +47,8 @@ def with_(change: Any) -> keras.Model:
 
 
 class OwnConv(L.Conv2D):
-    pass
+    def call(self, x: Any) -> Any:
+        return super().call(x)
 
 
 def add_a_variable(layer: Any) -> None:
