@@ -6,6 +6,7 @@ layer computes is defined in :mod:`doconv_core.kernel.composition`.
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any, ClassVar
 
 import numpy as np
@@ -23,13 +24,15 @@ from doconv_gluon.layers.arrays import (
 )
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.folding import folded_copy
-from doconv_gluon.layers.hosts import HOSTS, given_sizes, why_plain
+from doconv_gluon.layers.hosts import HOSTS, given_sizes, host_of, why_plain
 from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
 from doconv_gluon.tensors.deconvolution import deconvolution
 from doconv_gluon.tensors.initialization import declarations, new_parameters
 from doconv_gluon.tensors.kinds import as_classic, as_host
+
+nn: Any = mx.gluon.nn
 
 
 class DOConvNd(mx.gluon.HybridBlock):
@@ -46,7 +49,8 @@ class DOConvNd(mx.gluon.HybridBlock):
         super().__init_subclass__(**kwargs)
         if "host" in vars(cls):
             cls.__signature__ = HostSignature(cls.host, DOConvNd)
-            HOSTS.setdefault(cls.host, cls)
+            if cls.host.__module__ == nn.Conv2D.__module__:  # no subclass of anybody enters
+                HOSTS.setdefault(cls.host, cls)
 
     def __init__(
         self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
@@ -202,9 +206,6 @@ def _checked_columns(
     return spec.S
 
 
-nn: Any = mx.gluon.nn
-
-
 class DOConv1D(DOConvNd, nn.Conv1D):
     """Depthwise over-parameterized ``nn.Conv1D``; shapes as ``nn.Conv1D``.
 
@@ -294,6 +295,16 @@ class DOConv3DTranspose(DOConvNd, nn.Conv3DTranspose):
     """
 
     host = nn.Conv3DTranspose
+
+
+@cache
+def class_for(kind: Any) -> Any:
+    """What a convertible class becomes: one of the above, or for a subclass one of its own."""
+    host: Any = host_of(kind)
+    if kind is host:
+        return HOSTS[host]
+    body = {"host": kind, "__module__": __name__}
+    return type(f"DO{kind.__name__}", (HOSTS[host], kind), body)
 
 
 LAYERS: tuple[type[DOConvNd], ...] = (

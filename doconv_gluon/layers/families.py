@@ -20,9 +20,9 @@ from doconv_gluon.layers.arrays import (
     spec_of,
 )
 from doconv_gluon.layers.condconv import CondConvNd
-from doconv_gluon.layers.do_conv import DOConvNd
+from doconv_gluon.layers.do_conv import DOConvNd, class_for
 from doconv_gluon.layers.graphs import GraphConvolution
-from doconv_gluon.layers.hosts import HOSTS, is_convolution, why_plain
+from doconv_gluon.layers.hosts import is_convolution, why_plain
 from doconv_gluon.layers.routing import Routing
 from doconv_gluon.tensors.initialization import new_parameters
 
@@ -78,7 +78,7 @@ class DOConvFamily:
 
     def over_parameterize_(self, layer: Any, D_mul: int, parameters: dict[str, Any]) -> None:
         """Make a plain one ours, with these."""
-        layer.__class__ = HOSTS[type(layer)]
+        layer.__class__ = class_for(type(layer))
         layer.over_parameterize_(D_mul, "kernel", parameters)
 
 

@@ -13,15 +13,28 @@ from doconv_core.kernel.spec import positive_integer
 from doconv_gluon.mxnet import mx
 
 HOSTS: dict[type, type[Any]] = {}
-"""Every convertible class, matched exactly, with what it becomes; our layers enter themselves."""
+"""Every convertible class, with what it becomes; our layers enter themselves."""
 
 _CONVOLUTION = mx.gluon.nn.Conv2D.__base__  # Gluon gives its common base class no public name
+_COMPUTATION = (
+    *("forward", "hybrid_forward", "__call__", "__getattribute__", "__getattr__", "__setattr__"),
+    *("_get_graph", "_build_cache", "_call_cached_op", "_deferred_infer_shape", "infer_shape"),
+)
+"""What a subclass must leave as it is in order to compute what its base class does."""
+
 OUR_ATTRIBUTES = {"D", "W_extra", "D_mul", "composition"}
 
 
 def is_convolution(block: Any) -> bool:
     """Whether a block is one of Gluon's convolutions, a subclass of one, or a DO-Conv layer."""
     return isinstance(block, _CONVOLUTION)
+
+
+def host_of(kind: type) -> type | None:
+    """The convertible class whose forward a class has unchanged: it, or what it is derived from."""
+    host = next((each for each in kind.__mro__ if each in HOSTS), None)
+    same = all(getattr(kind, name, None) is getattr(host, name, None) for name in _COMPUTATION)
+    return host if same else None
 
 
 def why_plain(conv: Any) -> str:
@@ -31,7 +44,7 @@ def why_plain(conv: Any) -> str:
         conv: a convolution.
     """
     operator = conv._op_name.lower()
-    if type(conv) not in HOSTS or operator not in ("convolution", "deconvolution"):
+    if host_of(type(conv)) is None or operator not in ("convolution", "deconvolution"):
         return messages.model.OWN_FORWARD
     if {"forward", "hybrid_forward"} & vars(conv).keys():
         return messages.model.INSTANCE_FORWARD

@@ -10,7 +10,7 @@ import numpy as np
 from doconv_core import messages
 from doconv_core.files.placement import Place, place
 from doconv_gluon.layers.arrays import check_writable, spec_of, write, write_W
-from doconv_gluon.layers.hosts import HOSTS, is_convolution
+from doconv_gluon.layers.hosts import host_of, is_convolution
 from doconv_gluon.model.walk import named_blocks, over_parameterized
 
 
@@ -58,7 +58,7 @@ def load_official(model: Any, checkpoint: Mapping[str, Any], *, source: str = "g
     convolutions = {  # the authors have no CondConv
         name: block
         for name, block in named_blocks(model)
-        if type(block) in HOSTS or (is_convolution(block) and block in converted)
+        if host_of(type(block)) is not None or (is_convolution(block) and block in converted)
     }
     arrays = {
         key: value if isinstance(value, np.ndarray) else value.asnumpy()

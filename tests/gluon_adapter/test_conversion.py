@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 import logging
+from pathlib import Path
 from typing import Any
 
 import numpy as np
 import pytest
 
 from doconv_gluon import DOConv2D, convert, fold
+from doconv_gluon.layers.hosts import HOSTS
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import (
     CLASSES,
@@ -207,3 +209,51 @@ def test_nothing_is_printed() -> None:
         "conv = nn.Conv2D(4, 3, in_channels=3)\nconv.initialize()\nfold(convert(conv))"
     )
     assert in_child(code) == ""
+
+
+# --- subclasses ----------------------------------------------------------------------------
+
+
+class Conv3x3(nn.Conv2D):
+    """A subclass with a constructor of its own, and a helper; its forward is the host's."""
+
+    def __init__(self, channels: int, **given: Any) -> None:
+        super().__init__(channels, 3, padding=1, **given)
+        self.made_by = "Conv3x3"
+
+    def fan(self) -> int:
+        return int(np.prod(self.weight.shape[1:]))
+
+
+@pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
+@pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
+def test_a_subclass_with_its_host_s_forward_is_converted_and_comes_back(
+    hybridized: bool, inplace: bool, tmp_path: Path
+) -> None:
+    plain = nn.HybridSequential(prefix="net_")
+    plain.add(Conv3x3(4, in_channels=3), nn.Conv2D(4, 3, in_channels=4))
+    plain.initialize()
+    plain.hybridize(hybridized)
+    x, path = images(), str(tmp_path / "net.params")
+    before = plain(x).asnumpy()
+    net = convert(plain, inplace=inplace)
+    np.testing.assert_array_equal(net(x).asnumpy(), before)
+    layer = net[0]
+    assert isinstance(layer, Conv3x3)
+    assert isinstance(layer, DOConv2D)
+    assert type(layer).__name__ == "DOConv3x3"
+    assert (layer.made_by, layer.fan()) == ("Conv3x3", 27)
+    assert type(convert(Conv3x3(2, in_channels=2))) is type(layer)
+    step(net, sgd(net), x)
+    expected = disturb(net)(x).asnumpy()
+    folded = fold(net, inplace=inplace)
+    assert type(folded[0]) is Conv3x3
+    assert type(net[0].fold() if not inplace else folded[0]) is Conv3x3
+    np.testing.assert_allclose(folded(x).asnumpy(), expected, rtol=1e-4, atol=1e-5)
+    folded.save_parameters(path)
+    folded.load_parameters(path)
+
+
+def test_a_subclass_does_not_become_a_host() -> None:
+    convert(Conv3x3(2, in_channels=2))
+    assert set(HOSTS) == {host for _, host in CLASSES}
