@@ -2,6 +2,7 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
+# make fuzz    damaged and hostile files for the command, by a seed; about half an hour
 # make bench   every benchmark's short preset, in every framework
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
@@ -15,7 +16,7 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-oldest test-star test-modern lint mutate bench clean
+.PHONY: demo test test-oldest test-star test-modern lint mutate fuzz bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -44,6 +45,10 @@ test-modern: .venv-modern/.made
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
 	.venv-star/bin/python -m tests.mutations.run
+
+# 2,000 mutants of each format; a slice of it is among the tests.
+fuzz: .venv-star/.made
+	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.fuzz.run --seed 0 --mutants 2000 $(ARGS)
 
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .
