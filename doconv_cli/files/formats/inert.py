@@ -20,7 +20,7 @@ MAX_LINE = 10_000
 """Bytes of a name; one that is longer is no name."""
 
 
-class DamagedError(Exception):
+class DamagedError(ValueError):
     """A pickle that cannot be read; the text says why."""
 
 

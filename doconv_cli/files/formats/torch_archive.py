@@ -20,6 +20,7 @@ from doconv_cli.files.layers.entries import Content, Entry, OpenFile
 
 _MAGIC = 0x1950A86A20F9469CFC6C
 _PROTOCOL = 1001
+_DEEPEST = 200
 _ALIGNMENT = 64  # torch's own, for mapping a file into memory
 
 _STORAGES = {
@@ -100,12 +101,14 @@ def read_open(source: OpenFile, limits: Limits) -> Archive:
     """The same of an open file."""
     start = source.file.read(4)
     archive = _zipped(source, limits) if start == b"PK\x03\x04" else _legacy(source, limits)
-    for node in persistents(archive.tree):
-        storage = storage_of(node)
-        if storage.key not in archive.records:
-            raise DamagedError(f"the record of storage {storage.key!r} is missing")
-        if storage.size * storage.itemsize > archive.records[storage.key][1]:
-            raise DamagedError(f"storage {storage.key!r} claims more bytes than there are")
+    for _, node in walk(archive.tree):
+        tensor_of(node)  # which checks its sizes
+        if isinstance(node, Persistent):
+            storage = storage_of(node)
+            if storage.key not in archive.records:
+                raise DamagedError(f"the record of storage {storage.key!r} is missing")
+            if storage.size * storage.itemsize > archive.records[storage.key][1]:
+                raise DamagedError(f"storage {storage.key!r} claims more bytes than there are")
     return archive
 
 
@@ -214,16 +217,22 @@ def children(node: Any) -> Iterator[tuple[str, Any]]:
 
 
 def walk(tree: Any) -> Iterator[tuple[str, Any]]:
-    """Every node once, with its path, in the tree's order."""
+    """Every node once, with its path, in the tree's order.
+
+    Raises:
+        DamagedError: it is nested so deeply that nobody can mean it.
+    """
     seen: set[int] = set()
-    rest: list[tuple[str, Any]] = [("", tree)]
+    rest: list[tuple[str, Any, int]] = [("", tree, 0)]
     while rest:
-        path, node = rest.pop()
+        path, node, depth = rest.pop()
+        if depth > _DEEPEST:
+            raise DamagedError("it is nested too deeply")
         if isinstance(node, (str, bytes, int, float, type(None))) or id(node) in seen:
             continue
         seen.add(id(node))
         yield path.lstrip("/"), node
-        rest.extend(reversed([(path + more, child) for more, child in children(node)]))
+        rest.extend(reversed([(path + more, child, depth + 1) for more, child in children(node)]))
 
 
 def persistents(tree: Any) -> Iterator[Persistent]:
