@@ -20,9 +20,8 @@ VARIANTS = ARMS[1:]
 
 def made(records: Records) -> Section:
     size, budget = section.budget(STUDY, records)
-    wanted = set(STUDY.runs(budget, records))
-    records = {run: record for run, record in records.items() if run in wanted}
-    example = next(iter(wanted))
+    example = next(iter(STUDY.runs(budget, records)))
+    records = section.of_size(records, example)
     body = [
         f"Test accuracy beyond the plain network's at the same rate, {example.images:,} training "
         f"images, {example.epochs} epochs, up to {budget.seeds} paired seeds. D starts as the "

@@ -20,9 +20,8 @@ BASE = "family"
 
 def made(records: Records) -> Section:
     size, budget = section.budget(STUDY, records)
-    wanted = set(STUDY.runs(budget, records))
-    records = {run: record for run, record in records.items() if run in wanted}
-    example = next(iter(wanted))
+    example = next(iter(STUDY.runs(budget, records)))
+    records = section.of_size(records, example)
     rates = {
         (network, arm): SEARCH.chosen_rate(budget, records, network, arm)
         for network in NETWORKS

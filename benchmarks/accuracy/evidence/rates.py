@@ -28,8 +28,8 @@ REACHED = 2.0
 
 def made(records: Records) -> Section:
     size, budget = section.budget(STUDY, records)
-    wanted = set(STUDY.runs(budget, records))
-    records = {run: record for run, record in records.items() if run in wanted}
+    example = next(iter(STUDY.runs(budget, records)))
+    records = section.of_size(records, example)
     found = [network for network in NETWORKS if any(run.network == network for run in records)]
     rates = {
         network: {arm: SEARCH.chosen_rate(budget, records, network, arm) for arm in ARMS}
@@ -37,7 +37,6 @@ def made(records: Records) -> Section:
     }
     done = [network for network in found if all(rates[network].values())]
     best = {network: _best(records, network, rates[network]) for network in done}
-    example = next(iter(wanted))
     body = [
         f"Fashion-MNIST, {example.images:,} training images, {example.epochs} epochs, SGD with "
         "momentum 0.9, weight decay 5e-4, batch 64, the rate falling to 0 by a cosine. Rates "
@@ -49,7 +48,10 @@ def made(records: Records) -> Section:
         section.table(
             ("network", "rate: plain", "DO-Conv", "plain", "DO-Conv",
              "difference (95 % interval)", "seeds"),
-            [_best_row(network, rates[network], best[network]) for network in done],
+            [
+                _best_row(network, rates[network], best[network], budget.rates or RATES)
+                for network in done
+            ],
         ),
         f"Epochs until the validation accuracy is within {REACHED:g} points of the plain "
         "network's mean end, each at its own chosen rate:",
@@ -87,8 +89,12 @@ def _best(records: Records, network: str, rates: dict[str, float | None]) -> Com
     return compare(plain, do_conv)
 
 
-def _best_row(network: str, rates: dict[str, float | None], found: Comparison) -> list[str]:
-    chosen = [f"{rate:g}" for rate in rates.values()]
+def _best_row(
+    network: str, rates: dict[str, float | None], found: Comparison, grid: tuple[float, ...]
+) -> list[str]:
+    # What lies beyond the grid might be better still.
+    edges = (grid[0], grid[-1])
+    chosen = [f"{rate:g}{' (edge)' * (rate in edges)}" for rate in rates.values()]
     means = map(section.percent, found.means)
     return [NAMES[network], *chosen, *means, str(found), str(found.seeds)]
 

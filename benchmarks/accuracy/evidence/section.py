@@ -8,6 +8,7 @@ from typing import NamedTuple
 
 from matplotlib.figure import Figure
 
+from benchmarks.accuracy.run import Run
 from benchmarks.accuracy.studies.study import Budget, Records, Study
 
 
@@ -46,6 +47,12 @@ def budget(study: Study, records: Records) -> tuple[str, Budget]:
 
     size = max(reversed(sizes), key=there)
     return size, study.budgets[size]
+
+
+def of_size(records: Records, example: Run) -> Records:
+    """Those that saw as many images as often."""
+    size = (example.images, example.epochs)
+    return {run: each for run, each in records.items() if (run.images, run.epochs) == size}
 
 
 def state(study: Study, size: str, records: Records) -> str:
