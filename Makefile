@@ -3,6 +3,7 @@
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
+# make package the distributions in dist/, checked; make test-install: every extra, installed
 # make docs    the documentation, docs/_build/html/index.html; runs the code on its pages
 # make fuzz    damaged and hostile files for the command, by a seed; about half an hour
 # make bench   every benchmark's short preset, in every framework
@@ -22,7 +23,7 @@ PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs \
-    pyright docs pictures bench data evidence clean fuzz
+    pyright docs pictures bench data evidence clean fuzz package test-install
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -74,6 +75,19 @@ docs: .venv-docs/.made
 pictures: .venv-star/.made
 	for each in convert_train_fold house learned; do \
 	    PYTHONPATH=. .venv-star/bin/python docs/pictures/$$each.py || exit 1; done
+
+# dist/: the source distribution, which is the whole repository, and from it the wheel; checked.
+package: .venv-tools/.made
+	rm -rf dist
+	.venv-tools/bin/python -m build --outdir dist . >/dev/null
+	.venv-tools/bin/twine check --strict dist/*
+	.venv-tools/bin/check-wheel-contents dist/*.whl
+	.venv-tools/bin/python tests/packages.py whole
+
+# Every extra into an empty environment, where its page's code runs: gigabytes, a quarter of an hour.
+# EXTRAS="torch cli" for some; ARGUMENTS="torch==2.13.0" for other versions than the tested ones.
+test-install: package
+	ARGUMENTS='$(ARGUMENTS)' .venv-tools/bin/python tests/packages.py install $(EXTRAS)
 
 bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short

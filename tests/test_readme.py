@@ -7,16 +7,16 @@ from pathlib import Path
 
 import pytest
 
+from tests.docs import pages
+
 README = Path(__file__).parents[1] / "README.md"
 
 
 def test_the_code_blocks_run(capsys: pytest.CaptureFixture[str]) -> None:
     pytest.importorskip("torch", reason="README's examples are in PyTorch")
-    blocks = re.findall(r"^```python\n(.*?)^```", README.read_text(), re.M | re.S)
+    blocks = pages.program(README.read_text())
     assert len(blocks) == 5
-    program: dict = {}
-    for block in blocks:
-        exec(block, program)
+    program = pages.run(blocks, "README.md")
     assert "DOConv2d" in capsys.readouterr().out
     assert type(program["deployed"][0]) is program["torch"].nn.Conv2d
     # the last optimizer holds W and D of a network that stayed plain

@@ -1,16 +1,13 @@
-"""The code on every page runs: a page's Python blocks, in order, are one program.
-
-A block that begins with ``>>>`` is a dialogue, and what it answers is checked.
-"""
+"""The code on every page runs."""
 
 from __future__ import annotations
 
-import doctest
 import re
 from pathlib import Path
 
 import pytest
 
+from tests.docs.pages import BLOCK, program, run
 from tests.star.backends import backend as backends
 
 ROOT = Path(__file__).parents[2]
@@ -19,33 +16,11 @@ PAGES = {
     for path in [*(ROOT / "docs").rglob("*.md"), ROOT / "CONTRIBUTING.md"]
     if "_build" not in path.parts
 }
-BLOCK = re.compile(r"^( *)```(\w*)\n(.*?)^\1```", re.M | re.S)
 NEEDS = {
     "torch": re.compile(r"\b(doconv_torch|import torch)\b"),
     "keras": re.compile(r"\b(doconv_tf|import keras)\b"),
     "gluon": re.compile(r"\b(doconv_gluon|mxnet)\b"),
 }
-OPTIONS = doctest.ELLIPSIS | doctest.NORMALIZE_WHITESPACE
-
-
-def program(text: str) -> list[str]:
-    return [block for _, language, block in BLOCK.findall(text) if language == "python"]
-
-
-def run(blocks: list[str], name: str) -> dict:
-    """Run the blocks in one namespace; raise what they raise."""
-    values: dict = {"__name__": name}
-    for block in blocks:
-        if block.startswith(">>>"):
-            dialogue = doctest.DocTestParser().get_doctest(block, values, name, name, 0)
-            said: list[str] = []
-            runner = doctest.DocTestRunner(optionflags=OPTIONS)
-            runner.run(dialogue, out=said.append, clear_globs=False)
-            assert not runner.failures, "".join(said)
-            values.update(dialogue.globs)
-        else:
-            exec(compile(block, name, "exec"), values)
-    return values
 
 
 @pytest.mark.parametrize("name", [name for name, text in PAGES.items() if program(text)])
