@@ -7,6 +7,7 @@ layer computes is defined in :mod:`doconv_core.kernel.composition`.
 # No `from __future__ import annotations` here: TorchScript reads the annotations as objects.
 import copy
 import inspect
+import math
 import sys
 from collections.abc import Iterable
 from functools import cache
@@ -18,6 +19,7 @@ from torch import Tensor, nn
 from torch.nn.modules.conv import _ConvNd, _ConvTransposeNd
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.kernel.initialization import start_of
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_torch import messages as torch_messages
@@ -31,12 +33,15 @@ from doconv_torch.tensors.composition import (
     outside_autocast,
 )
 from doconv_torch.tensors.initialization import (
+    DEFAULT,
     apart_generator,
     arrays_beside,
     fill_missing_arrays,
     new_arrays,
     reset_arrays,
 )
+
+OUR_ARGUMENTS = ("D_mul", "composition", "D_init", "W_extra_init")
 
 
 class DOConvNd(_ConvNd):
@@ -53,16 +58,23 @@ class DOConvNd(_ConvNd):
     W_extra: Tensor | None
     D_mul: int
     composition: str
+    _start = DEFAULT
 
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, DOConvNd)  # type: ignore[attr-defined]
+            cls.__signature__ = HostSignature(cls.host, DOConvNd, OUR_ARGUMENTS)  # type: ignore[attr-defined]
             if cls.host.__module__ == nn.Conv2d.__module__:  # no subclass of anybody enters
                 HOSTS.setdefault(cls.host, cls)
 
     def __init__(
-        self, *args: Any, D_mul: int | str | None = None, composition: str = "kernel", **kwargs: Any
+        self,
+        *args: Any,
+        D_mul: int | str | None = None,
+        composition: str = "kernel",
+        D_init: str = "identity",
+        W_extra_init: str = "zeros",
+        **kwargs: Any,
     ) -> None:
         given = inspect.signature(self.host).bind(*args, **kwargs)
         given.apply_defaults()
@@ -79,12 +91,15 @@ class DOConvNd(_ConvNd):
             D_mul,
         )
         composition = validate_composition(composition)
+        start = start_of(D_init, W_extra_init)
         dtype = arguments["dtype"] or torch.get_default_dtype()
         if not dtype.is_floating_point:
             raise TypeError(messages.layer.bad_dtype(dtype))
         super().__init__(*args, **kwargs)
         self.over_parameterize_(spec, *new_arrays(spec, self.weight), composition)
-        reset_arrays(spec, self.weight, self.D, self.W_extra)
+        if start != DEFAULT:
+            self._start = start
+        self._reset_ours()
 
     def over_parameterize_(
         self,
@@ -101,6 +116,7 @@ class DOConvNd(_ConvNd):
     def restore_(self) -> None:
         """Become the plain layer again, with whatever ``weight`` holds."""
         del self.D, self.W_extra, self.D_mul, self.composition
+        self.__dict__.pop("_start", None)
         self.__class__ = self.host  # type: ignore[assignment]
 
     is_over_parameterized = True
@@ -113,7 +129,14 @@ class DOConvNd(_ConvNd):
         """Initialize weight and bias as the host does, and D to zero."""
         super().reset_parameters()
         if "D" in self._parameters:  # the host's constructor calls this before it exists
-            reset_arrays(self.spec, self.weight, self.D, self.W_extra)
+            self._reset_ours()
+
+    @torch.no_grad()
+    def _reset_ours(self) -> None:
+        spec = self.spec
+        reset_arrays(spec, self.weight, self.D, self.W_extra, start=self._start)
+        if self._start.W_extra == "random":  # all columns alike: the host drew K of them
+            self.weight.mul_(math.sqrt(spec.K / spec.S))
 
     @property
     def spec(self) -> DOConvSpec:
@@ -284,13 +307,17 @@ class DOConv1d(DOConv, nn.Conv1d):
 class DOConv2d(DOConv, nn.Conv2d):
     """Depthwise over-parameterized ``nn.Conv2d``.
 
-    Takes every argument of ``nn.Conv2d``, in its order, and two keyword arguments.
+    Takes every argument of ``nn.Conv2d``, in its order, and four keyword arguments.
 
     Args:
         D_mul: S, the columns of W: at least the number of kernel elements K, the default.
             Columns beyond K live in ``W_extra``.
         composition: "kernel" composes the kernel, then convolves once. "feature" computes the
             definition, a depthwise and a 1x1 convolution: the same result, slower.
+        D_init: "identity" starts as the plain layer. "random" draws the whole D instead, uniformly
+            in +-sqrt(3 / S), as in the paper's ablation (which it lost).
+        W_extra_init: "zeros", or "random" as the authors' layer starts: all columns of W are drawn
+            alike, with the fan-in of D_mul columns.
 
     Shape:
         - input, output: as ``nn.Conv2d``.

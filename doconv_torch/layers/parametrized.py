@@ -14,8 +14,9 @@ from torch.nn.modules.conv import _ConvNd
 from torch.nn.utils import parametrize
 
 from doconv_core import CondConvSpec, DOConvSpec
+from doconv_core.kernel.initialization import Start
 from doconv_torch.tensors.composition import compose, outside_autocast
-from doconv_torch.tensors.initialization import arrays_beside
+from doconv_torch.tensors.initialization import DEFAULT, arrays_beside
 
 
 class OverParameterization(nn.Module):
@@ -26,7 +27,8 @@ class OverParameterization(nn.Module):
     Args:
         spec: the sizes of the convolution, which has more than one kernel element.
         weight: its weight.
-        generator: for the start values of W_extra; None means torch's own.
+        generator: for the start values that are drawn; None means torch's own.
+        start: what they are.
 
     Shape:
         - weight, and the result: the convolution's own.
@@ -37,10 +39,11 @@ class OverParameterization(nn.Module):
         spec: DOConvSpec | CondConvSpec,
         weight: Tensor,
         generator: torch.Generator | None = None,
+        start: Start = DEFAULT,
     ) -> None:
         super().__init__()
         self.spec = spec
-        self.D, self.W_extra = arrays_beside(spec, weight, generator)
+        self.D, self.W_extra = arrays_beside(spec, weight, generator, start)
 
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D

@@ -7,7 +7,9 @@ attributes stay.
 
 from __future__ import annotations
 
+import logging
 import math
+from collections import Counter
 from collections.abc import Mapping
 from typing import Any, TypeVar
 
@@ -16,6 +18,7 @@ from torch import Tensor, nn
 from torch.optim import Optimizer
 
 from doconv_core import messages
+from doconv_core.kernel.initialization import Start, start_of
 from doconv_core.model.folding import fold_layers, warn_if_D_is_left
 from doconv_core.model.planning import Where, plan, warn_if_large
 from doconv_torch.layers.arrays import ArraysKey, OverParameterized, folded_kernel
@@ -36,7 +39,9 @@ from doconv_torch.model.training import (
     warn_if_not_trained,
 )
 from doconv_torch.model.walk import candidates, copied, over_parameterized, users_of_weights
-from doconv_torch.tensors.initialization import Spec, apart_generator
+from doconv_torch.tensors.initialization import Spec, apart_generator, compensate_
+
+logger = logging.getLogger("doconv")
 
 Model = TypeVar("Model", bound=nn.Module)
 SUBCLASSES = ("skip", "parametrize")
@@ -51,6 +56,8 @@ def convert(
     optimizer: Optimizer | None = None,
     subclasses: str = "skip",
     max_kernel_elements: int | None = None,
+    D_init: str = "identity",
+    W_extra_init: str = "zeros",
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
@@ -75,6 +82,11 @@ def convert(
             state keys are then parametrize's, so load plain checkpoints before.
         max_kernel_elements: leave kernels of more elements plain. D has I K S numbers, which for
             a 31 x 31 kernel is 900 times the weight of a depthwise layer.
+        D_init: "identity", or "random" as in the paper's ablation; this one does NOT preserve the
+            output, which is logged at WARNING.
+        W_extra_init: how columns beyond K start, "zeros" or "random", as the authors' do; then
+            ``weight`` is what is left of the kernel, and the output is preserved to rounding. A
+            weight that other layers use as well gets zeros.
 
     Returns:
         The converted model.
@@ -109,6 +121,7 @@ def convert(
         if not inplace:
             raise ValueError(messages.model.optimizer_needs_inplace())
         refuse_partitioned(optimizer)
+    start = start_of(D_init, W_extra_init)
     check_ready(model)
 
     # Decide everything, then build everything, then change the model: an error leaves it whole.
@@ -121,7 +134,7 @@ def convert(
         check_not_at_optimizer(decided.chosen)
     else:
         model = copied(model)
-    converted = _over_parameterize(model, chosen)
+    converted = _over_parameterize(model, chosen, start)
     if optimizer is not None:
         add_parameters(optimizer, converted)
     if inplace:
@@ -131,6 +144,8 @@ def convert(
         warn_if_copy_not_trained(weights, [each.weight for each in converted])
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
     decided.warn_if_mostly_left()
+    if chosen and start.D == "random":
+        logger.warning(messages.model.random_start(len(chosen)))
     warn_if_merged_elsewhere(model, decided.chosen)
     if chosen:
         largest = max(chosen, key=lambda name: math.prod(chosen[name].D_shape))
@@ -214,19 +229,24 @@ def _D_without_a_layer(model: nn.Module) -> list[str]:
     return found
 
 
-def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec]) -> list[New]:
+def _over_parameterize(model: nn.Module, chosen: Mapping[str, Spec], start: Start) -> list[New]:
     generator = apart_generator()
+    users = Counter(id(p) for m in model.modules() for p in m._parameters.values())
     layers: list[tuple[Any, OverParameterization]] = []
     made: dict[tuple[int, Spec], OverParameterization] = {}
     for name, spec in chosen.items():
         layer: Any = model.get_submodule(name)
         key = (id(layer.weight), spec)  # layers that share a weight share its D
         if key not in made:
-            made[key] = OverParameterization(spec, layer.weight, generator)
+            alone = users[id(layer.weight)] == 1
+            its = start if alone else start._replace(W_extra="zeros")
+            made[key] = OverParameterization(spec, layer.weight, generator, its)
         layers.append((layer, made[key]))
     converted = []
     for layer, arrays in layers:
         family, weight = family_of(layer), layer.weight
+        if start == Start(W_extra="random"):
+            compensate_(arrays.spec, weight, arrays.W_extra)
         assert family is not None
         family.over_parameterize_(layer, arrays)
         new = dict(arrays.named_parameters())

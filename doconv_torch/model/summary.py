@@ -74,8 +74,11 @@ def _sizes_of_calls(
         sizes = (batch, tuple(given.shape[-ndim:]), tuple(output.shape[-ndim:]))
         calls.setdefault(module, []).append(sizes)
 
-    convolutions = [m for m in model.modules() if getattr(m, "kernel_size", None) and family_of(m)]
-    handles = [module.register_forward_hook(note, with_kwargs=True) for module in convolutions]
+    handles = [
+        module.register_forward_hook(note, with_kwargs=True)
+        for module in model.modules()
+        if (family := family_of(module)) and family.spec_of(module)
+    ]
     training = {module: module.training for module in model.modules()}
     # Named, because torch warns where it would take all of several devices by default.
     devices = range(torch.cuda.device_count() if torch.cuda.is_initialized() else 0)

@@ -14,6 +14,7 @@ from torch import Tensor
 
 from doconv_core import DOConvSpec
 from doconv_torch.tensors import arithmetic, products
+from doconv_torch.tensors.initialization import identity
 
 Ints = int | Sequence[int]
 
@@ -140,10 +141,7 @@ def outside_autocast(device_type: str) -> AbstractContextManager[object]:
 
 def whole_D(D: Tensor) -> Tensor:
     """Identity + D, (I, K, S): what feature composition convolves with."""
-    K, S = D.shape[1:]
-    eye = torch.eye(K, dtype=D.dtype, device=D.device)
-    copies = torch.cat([eye] * (S // K) + [eye.new_zeros(K, S % K)], dim=1)
-    return D + copies
+    return D + identity(D)
 
 
 def feature_convolution(

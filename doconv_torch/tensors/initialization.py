@@ -9,8 +9,10 @@ import torch
 from torch import Tensor, nn
 
 from doconv_core import CondConvSpec, DOConvSpec
+from doconv_core.kernel.initialization import Start
 
 Spec = DOConvSpec | CondConvSpec
+DEFAULT = Start()
 
 
 class MetaParameter(nn.Parameter):
@@ -56,32 +58,62 @@ def reset_arrays(
     D: Tensor | None,
     W_extra: Tensor | None,
     generator: torch.Generator | None = None,
+    start: Start = DEFAULT,
 ) -> None:
     """Make the arrays compose to ``weight``; see :func:`doconv_core.over_parameterize`.
 
     The columns without an identity are drawn as ``nn.Conv2d`` draws its weight, from
-    ``generator`` or else from torch's own.
+    ``generator`` or else from torch's own. Another start than the usual one composes to something
+    else, unless :func:`compensate_` makes up for it.
     """
+
+    def draw(array: Tensor, variance: float) -> None:
+        # On the CPU, whatever the default device: the generator is there.
+        bound, drawn = math.sqrt(3 * variance), torch.empty(array.shape, device="cpu")
+        array.copy_(drawn.uniform_(-bound, bound, generator=generator))
+
     if D is not None:
         D.zero_()
+        if start.D == "random" and not D.is_meta:
+            draw(D, 1 / spec.S)
+            D.sub_(identity(D))
     if W_extra is None:
         return
     W_extra.zero_()
-    free = spec.free_columns
-    if free and not W_extra.is_meta:
+    everything = start.W_extra == "random"
+    columns = spec.extra_columns if everything else spec.free_columns
+    if columns and not W_extra.is_meta:
         fan_in = math.prod(weight.shape[-len(spec.kernel_size) - 1 :])
-        bound = 1 / math.sqrt(fan_in)  # kaiming_uniform_(a=sqrt(5))
-        # On the CPU, whatever the default device: the generator is there.
-        drawn = torch.empty(*W_extra.shape[:-1], free, device="cpu")
-        W_extra[..., -free:] = drawn.uniform_(-bound, bound, generator=generator)
+        if everything:
+            fan_in = fan_in * spec.S // spec.K
+        draw(W_extra[..., -columns:], 1 / (3 * fan_in))  # kaiming_uniform_(a=sqrt(5))
+
+
+def identity(D: Tensor) -> Tensor:
+    """What a D (..., K, S) is an offset from, (K, S)."""
+    K, S = D.shape[-2:]
+    eye = torch.eye(K, dtype=D.dtype, device=D.device)
+    return torch.cat([eye] * (S // K) + [eye.new_zeros(K, S % K)], dim=1)
+
+
+@torch.no_grad()
+def compensate_(spec: Spec, weight: Tensor, W_extra: Tensor | None) -> None:
+    """Take from ``weight`` what the identity's further copies add to it."""
+    if W_extra is not None:
+        for column in range(0, spec.extra_columns - spec.free_columns, spec.K):
+            added = W_extra[..., column : column + spec.K]
+            weight.sub_(added.unflatten(-1, spec.kernel_size))
 
 
 def arrays_beside(
-    spec: Spec, weight: Tensor, generator: torch.Generator | None = None
+    spec: Spec,
+    weight: Tensor,
+    generator: torch.Generator | None = None,
+    start: Start = DEFAULT,
 ) -> tuple[nn.Parameter | None, nn.Parameter | None]:
     """D and W_extra with which a layer of this weight computes what it did."""
     D, W_extra = new_arrays(spec, weight)
-    reset_arrays(spec, weight, D, W_extra, generator)
+    reset_arrays(spec, weight, D, W_extra, generator, start)
     return D, W_extra
 
 

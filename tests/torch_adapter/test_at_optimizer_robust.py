@@ -53,6 +53,22 @@ def test_what_others_write_to_a_weight_is_kept(write: Any) -> None:
     assert not over.state_dict()["0"]["D"].any()
 
 
+@pytest.mark.parametrize("dtype", [torch.bfloat16, torch.float32, torch.float64], ids=str)
+def test_a_small_write_is_kept_as_well(dtype: torch.dtype) -> None:
+    model = network().to(dtype)
+    optimizer = torch_sgd(model.parameters(), 0.1)
+    OptimizerDOConv(model, optimizer)
+    model(batch(0).to(dtype)).square().mean().backward()
+    optimizer.step()
+    with torch.no_grad():
+        model[0].weight.mul_(0.98 if dtype is torch.bfloat16 else 0.99999)
+    written = model[0].weight.detach().clone()
+    optimizer.zero_grad()
+    with pytest.warns(UserWarning, match="were written to between steps"):
+        optimizer.step()
+    assert torch.equal(model[0].weight, written)
+
+
 def test_from_what_was_written_it_goes_on_as_a_network_that_starts_there() -> None:
     (model, optimizer, _), (other, its_optimizer, _) = started(), started()
     train(model, optimizer, range(3))

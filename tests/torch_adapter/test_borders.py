@@ -102,11 +102,14 @@ class CondConv(nn.Module):
     def __init__(self) -> None:
         super().__init__()
         self.weight = nn.Parameter(torch.zeros(4, 3 * 4 * 9))
-        self.kernel_size = (3, 3)
+        self.kernel_size = 3
+
+    def forward(self, x: Tensor) -> Tensor:
+        return x
 
 
 def test_convolutions_of_other_libraries_have_a_row() -> None:
-    rows = summary(nn.Sequential(CondConv(), nn.Conv2d(3, 4, 3)))
+    rows = summary(nn.Sequential(CondConv(), nn.Conv2d(3, 4, 3)), images())
     assert [row.reason for row in rows] == [torch_messages.OTHER_CLASS, "not converted"]
     assert rows[0].kind == "CondConv"
 

@@ -68,12 +68,14 @@ def settings(layer: nn.Module) -> dict[str, Any]:
 
 
 @every_class
-def test_signature_is_the_host_s_and_two_keywords(ours: type, host: type) -> None:
+def test_signature_is_the_host_s_and_our_keywords(ours: type, host: type) -> None:
     given = list(inspect.signature(ours).parameters.values())
-    assert given[:-2] == list(inspect.signature(host).parameters.values())
-    assert [(p.name, p.kind, p.default) for p in given[-2:]] == [
+    assert given[:-4] == list(inspect.signature(host).parameters.values())
+    assert [(p.name, p.kind, p.default) for p in given[-4:]] == [
         ("D_mul", inspect.Parameter.KEYWORD_ONLY, None),
         ("composition", inspect.Parameter.KEYWORD_ONLY, "kernel"),
+        ("D_init", inspect.Parameter.KEYWORD_ONLY, "identity"),
+        ("W_extra_init", inspect.Parameter.KEYWORD_ONLY, "zeros"),
     ]
 
 
