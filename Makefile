@@ -1,5 +1,6 @@
 # make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
+# make test-zoo  whole zoos of other people's networks, a report each (half an hour)
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make bench   every benchmark's short preset, in every framework
@@ -15,7 +16,7 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-oldest test-star test-modern lint mutate bench clean
+.PHONY: demo test test-oldest test-star test-modern test-zoo test-zoo-gluon lint mutate bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -40,6 +41,12 @@ test-modern: .venv-modern/.made
 	DOCONV_BACKENDS=torch,keras KERAS_BACKEND=torch .venv-modern/bin/python -m pytest \
 	    tests/star/test_conv.py tests/star/test_random.py tests/star/test_condconv.py \
 	    tests/star/test_xsepconv.py tests/star/test_transfer.py tests/keras_adapter $(ARGS)
+
+# Not part of `make test`.
+test-zoo: test-zoo-gluon
+
+test-zoo-gluon: .venv-star/.made
+	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon zoo-gluon.csv $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made

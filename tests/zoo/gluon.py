@@ -68,8 +68,8 @@ def _of(names: str, *inputs: tuple[int, ...], part: str = "", **more: Any) -> li
 NETWORKS = [
     *_of("resnet18_v1 resnet18_v1b resnet50_v1b_gn resnet50_v1c resnet50_v1d_0.11 resnet50_v1e"),
     *_of("resnet50_v1s resnet18_v2 resnext50_32x4d se_resnet18_v1 se_resnet18_v2"),
-    *_of("se_resnext50_32x4d senet_154 resnest14 densenet121 dla34 darknet53 googlenet xception squeezenet1.0"),
-    *_of("mobilenet0.25 mobilenetv2_0.25 mobilenetv3_small shufflenet_v1 shufflenet_v2"),
+    *_of("se_resnext50_32x4d senet_154 resnest14 densenet121 dla34 darknet53 googlenet xception"),
+    *_of("squeezenet1.0 mobilenet0.25 mobilenetv2_0.25 mobilenetv3_small shufflenet_v1 shufflenet_v2"),
     *_of("hrnet_w18_small_v1_c vgg11 vgg16_bn plain18"),
     *_of("residualattentionnet56", (1, 3, 224, 224)),
     *_of("alexnet", (2, 3, 224, 224)),
