@@ -17,6 +17,7 @@ import tempfile
 import time
 import warnings
 from dataclasses import asdict, dataclass, fields
+from itertools import accumulate
 from pathlib import Path
 from typing import Any, NamedTuple
 
@@ -41,8 +42,8 @@ class Network(NamedTuple):
     Attributes:
         name: GluonCV's.
         inputs: the shape of each.
-        part: what is run and trained; "" is all of it. A detector's own output depends on orders
-            and thresholds, and its training on targets.
+        part: what is taken of it; "" is all. A detector's own output depends on orders and
+            thresholds, and its training on targets.
         more: arguments.
     """
 
@@ -55,7 +56,8 @@ class Network(NamedTuple):
         """Without weights."""
         for options in ({"pretrained": False, "pretrained_base": False}, {}):
             try:
-                return get_plain_model(self.name, **options, **self.more)
+                net = get_plain_model(self.name, **options, **self.more)
+                return getattr(net, self.part) if self.part else net
             except TypeError:  # it has no such argument
                 continue
         raise ValueError(self.name)
@@ -152,8 +154,7 @@ def examine(network: Network, row: Row, record: Path) -> None:
     net = network.make()
     stage("MXNet cannot run it")
     _make_random(net)
-    net(*x)  # all of it, for what is not run again
-    y = _run(network, net, x)
+    y = _run(net, x)
     row.parameters = sum(int(np.prod(p.shape)) for p in _parameters(net))
     stage("convert fails")
     converted = convert(net)
@@ -161,13 +162,12 @@ def examine(network: Network, row: Row, record: Path) -> None:
     row.convolutions, row.converted = len(rows), len(rows.converted)
     reasons = [each.reason for each in rows if each.reason]
     row.left = "; ".join(f"{reasons.count(each)} {each}" for each in sorted(set(reasons)))
-    row.unchanged = _difference(_run(network, converted, x), y)
+    row.unchanged = _difference(_run(converted, x), y)
     stage("MXNet cannot train it")
-    _train_a_step(network, net, x)
+    _train_a_step(net, x)
     stage("the converted network does not train")
-    # D's of the part that is run.
-    layers = list(over_parameterized(_part(network, converted)).values())
-    _train_a_step(network, converted, x)
+    layers = over_parameterized(converted).values()
+    _train_a_step(converted, x)
     row.moved = sum(bool(layer.D.data().asnumpy().any()) for layer in layers)
     stage("fold fails")
     _finish(network, row, converted, x, random)
@@ -182,18 +182,17 @@ def examine(network: Network, row: Row, record: Path) -> None:
 
 def _finish(network: Network, row: Row, converted: Any, x: Any, random: Any) -> None:
     for layer in over_parameterized(converted).values():
-        if layer.D._data is not None:
-            layer.D.set_data(0.05 * random.normal(size=layer.D.shape))
-    trained = _run(network, converted, x)
+        layer.D.set_data(0.05 * random.normal(size=layer.D.shape))
+    trained = _run(converted, x)
     folded = fold(converted)
     largest = max(float(np.abs(each).max()) for each in trained)
-    row.folded = _difference(_run(network, folded, x), trained) / largest
+    row.folded = _difference(_run(folded, x), trained) / largest
     with tempfile.TemporaryDirectory() as folder:
         path = str(Path(folder, "folded.params"))
         folded.save_parameters(path)
         untouched = network.make()
         untouched.load_parameters(path)  # strictly
-    row.reloaded = _difference(_run(network, untouched, x), _run(network, folded, x))
+    row.reloaded = _difference(_run(untouched, x), _run(folded, x))
 
 
 def _parameters(net: Any) -> list[Any]:
@@ -205,46 +204,36 @@ def _make_random(net: Any) -> None:
     net.collect_params(".*gamma").setattr("init", "ones")
     mx.random.seed(0)
     # GluonCV's graphs take no other initializer than the default one.
-    graphs = isinstance(getattr(net, "features", None), mx.gluon.SymbolBlock)
-    init = mx.init.Uniform() if graphs else mx.init.Xavier()
+    init = mx.init.Uniform() if isinstance(net, mx.gluon.SymbolBlock) else mx.init.Xavier()
     net.initialize(init, force_reinit=True)
 
 
-def _part(network: Network, net: Any) -> Any:
-    return getattr(net, network.part) if network.part else net
-
-
-def _forward(network: Network, net: Any, x: list[Any]) -> list[Any]:
-    part = _part(network, net)
-    if network.part == "stages":
-        y, outputs = x[0], []
-        for each in part:
-            y = each(y)
-            outputs.append(y)
-        return outputs
-    outputs = part(*x)
+def _forward(net: Any, x: list[Any]) -> list[Any]:
+    if type(net) is mx.gluon.nn.HybridSequential and len(x) == 1:  # YOLO's stages, each an output
+        outputs = list(accumulate(net, lambda y, stage: stage(y), initial=x[0]))[1:]
+    else:
+        outputs = net(*x)
     flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     if isinstance(outputs, dict):
         flat = list(outputs.values())
     return [each for each in flat if isinstance(each, mx.nd.NDArray)]
 
 
-def _run(network: Network, net: Any, x: list[Any]) -> list[np.ndarray]:
-    return [y.asnumpy() for y in _forward(network, net, x)]
+def _run(net: Any, x: list[Any]) -> list[np.ndarray]:
+    return [y.asnumpy() for y in _forward(net, x)]
 
 
 def _difference(ours: list[np.ndarray], theirs: list[np.ndarray]) -> float:
     return max(float(np.abs(a - b).max()) for a, b in zip(ours, theirs, strict=True))
 
 
-def _train_a_step(network: Network, net: Any, x: list[Any]) -> None:
+def _train_a_step(net: Any, x: list[Any]) -> None:
     random = np.random.default_rng(1)
-    own = {p.name: p for p in _part(network, net).collect_params().values() if p._data is not None}
-    trainer = mx.gluon.Trainer(own, "sgd", {"learning_rate": 1e-4})
+    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", {"learning_rate": 1e-4})
     with mx.autograd.record():
         loss = sum(
             (y * ndarray(random.normal(size=y.shape).astype(np.float32))).mean()
-            for y in _forward(network, net, x)
+            for y in _forward(net, x)
         )
     loss.backward()
     trainer.step(1, ignore_stale_grad=True)
