@@ -1,6 +1,7 @@
 # make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
+# make test-zoo  whole zoos of other people's networks, a report each (half an hour)
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
@@ -23,7 +24,8 @@ PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs \
-    pyright docs pictures bench data evidence clean fuzz package test-install
+    pyright docs pictures bench data evidence clean fuzz package test-install test-zoo \
+    test-zoo-gluon
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -42,6 +44,12 @@ test-star test-oldest test-jax test-keras-on-torch:
 # Between two commits: linters, the core, the house, and one framework's star.
 check: lint
 	.venv-star/bin/python tests/environments.py check -- $(ARGS)
+
+# Not part of `make test`.
+test-zoo: test-zoo-gluon
+
+test-zoo-gluon: .venv-star/.made
+	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon zoo-gluon.csv $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made

@@ -2,7 +2,8 @@
 
 GluonCV's SSD and feature pyramids keep their backbones as graphs, and so does every network that
 was exported. Such a convolution is no block; but its weight is a variable of the graph, and the
-graph can be written anew with the composition in its place.
+graph can be written anew with the composition in its place. If the number of input channels is not
+known then, what tells it to D stays in the graph, and writes an array of D's size at each call.
 """
 
 from __future__ import annotations

@@ -60,6 +60,10 @@ def convert(
     left as it was; :func:`summary` gives the reasons. Converting twice changes nothing. The model
     may be initialized or not.
 
+    Load a plain checkpoint before converting: Gluon's strict loading asks for every D, and no block
+    has a say in that (``load_parameters(file, allow_missing=True)`` leaves D at zero). Cast a
+    SymbolBlock before converting it, and run a batch first: its graph fixes types and sizes.
+
     Args:
         model: any Block, the outermost one where it is hybridized; a single convolution too.
         where: ``where(name, layer)`` picks layers, e.g. a backbone's; or the names of layers, or of
@@ -107,7 +111,7 @@ def convert(
     decided.warn_if_mostly_left()
     if alone:
         warnings.warn(gluon_messages.shares_a_plain_weight(alone), UserWarning, stacklevel=2)
-    warn_if_large(*_weight_of_D(model, chosen))
+    warn_if_large(*_sizes_of_D(model, chosen))
     return model
 
 
@@ -123,7 +127,8 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
             nothing with it.
 
     Returns:
-        The plain model. Folding it again changes nothing.
+        The plain model. Folding it again changes nothing. Export this one, not the converted one:
+        MXNet's ONNX converter has no ``linalg_gemm``, and an exported D can no more be folded.
 
     Raises:
         TypeError: ``model`` is not a Block.
@@ -200,11 +205,11 @@ def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
 
 def _shared(name: str, others: list[Any], columns: int) -> dict[str, Any]:
     """D and W_extra that other layers have beside the same weight; none where there is none."""
-    for other in others:
-        if other.D_mul != columns:
-            raise ValueError(gluon_messages.another_D(name, columns, other.D_mul))
-        return parameters_of(other)
-    return {}
+    if not others:
+        return {}
+    if (theirs := others[0].D_mul) != columns:
+        raise ValueError(gluon_messages.another_D(name, columns, theirs))
+    return parameters_of(others[0])
 
 
 def _alone(model: Any, layers: Iterable[Any]) -> int:
@@ -215,7 +220,7 @@ def _alone(model: Any, layers: Iterable[Any]) -> int:
     )
 
 
-def _weight_of_D(model: Any, chosen: Iterable[str]) -> tuple[int, int, str]:
+def _sizes_of_D(model: Any, chosen: Iterable[str]) -> tuple[int, int, str]:
     """Numbers in new D's and in the rest of the model, as far as known; where the most are."""
     layers = {each.names[0]: each.layer for each in candidates(model)}
     sizes = {
