@@ -19,8 +19,8 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate \
-    stubs pyright docs pictures package test-install bench clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs pyright docs pictures package \
+    test-install bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
