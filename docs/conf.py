@@ -64,13 +64,17 @@ def _links(app: Sphinx, name: str, content: list[str]) -> None:
         content[0] = content[0].replace(f"]({file})", f"]({page})")
 
 
+MARKUP = re.compile(r"(``.*?``|^\s*\* |\*\*\S(?:[^*]*\S)?\*\*)")
+"""Literals, bullets, bold: everything else in a docstring is meant as it stands."""
+
+
 def _as_text(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """Docstrings are written to be read in an editor: a star or a bar there is a star or a bar."""
+    """A lone star or bar, as in ``(O, I/g, *kernel_size)``, is no markup."""
     dialogue = False
     for number, line in enumerate(lines):
         dialogue = bool(line.strip()) and (dialogue or line.lstrip().startswith(">>>"))
         if not dialogue:
-            parts = re.split(r"(``.*?``)", line)
+            parts = MARKUP.split(line)
             parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
             lines[number] = "".join(parts)
 

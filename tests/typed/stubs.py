@@ -189,8 +189,9 @@ def _base(adapter: Adapter, layer: Any) -> str:
     """The framework's class that a layer without a host is made from."""
     hosts = importlib.import_module(adapter.hosts)
     for each in layer.__mro__[1:]:
-        if getattr(hosts, each.__name__, None) is each:
-            return f"{adapter.prefix}.{each.__name__}"
+        name: str = each.__name__
+        if getattr(hosts, name, None) is each:
+            return f"{adapter.prefix}.{name}"
     return adapter.base
 
 

@@ -8,15 +8,17 @@ import keras
 from doconv_core import Summary
 from doconv_tf import DOConv2D, DODepthwiseConv2D, convert, fold, summary
 
-layer = DOConv2D(8, 3, padding="same", activation="relu", name="conv", D_mul=9)
-assert_type(layer.fold(), keras.layers.Conv2D)
-assert_type(DOConv2D.from_conv(keras.layers.Conv2D(8, 3)), DOConv2D)
-assert_type(DODepthwiseConv2D(3).fold(), keras.layers.DepthwiseConv2D)
-model = keras.Sequential([layer])
-assert_type(convert(model, where=lambda name, layer: True), keras.Sequential)
-assert_type(fold(model), keras.Sequential)
-assert_type(summary(model), Summary)
 
-DOConv2D(8)  # type: ignore[call-arg]
-DOConv2D("8", 3)  # type: ignore[arg-type]
-DOConv2D(8, 3, composition="fast")  # type: ignore[arg-type]
+def program() -> None:
+    layer = DOConv2D(8, 3, padding="same", activation="relu", name="conv", D_mul=9)
+    assert_type(layer.fold(), keras.layers.Conv2D)
+    assert_type(DOConv2D.from_conv(keras.layers.Conv2D(8, 3)), DOConv2D)
+    assert_type(DODepthwiseConv2D(3).fold(), keras.layers.DepthwiseConv2D)
+    model = keras.Sequential([layer])
+    assert_type(convert(model, where=lambda name, layer: True), keras.Sequential)
+    assert_type(fold(model), keras.Sequential)
+    assert_type(summary(model), Summary)
+
+    DOConv2D(8)  # type: ignore[call-arg]
+    DOConv2D("8", 3)  # type: ignore[arg-type]
+    DOConv2D(8, 3, composition="fast")  # type: ignore[arg-type]
