@@ -2,6 +2,7 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
+# make test-zoo  other people's networks, each with a row in build/zoo-*.csv
 # make bench   every benchmark's short preset, in every framework
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
@@ -15,7 +16,7 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-oldest test-star test-modern lint mutate bench clean
+.PHONY: demo test test-oldest test-star test-modern test-zoo test-zoo-keras lint mutate bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -45,6 +46,13 @@ test-modern: .venv-modern/.made
 mutate: .venv-star/.made
 	.venv-star/bin/python -m tests.mutations.run
 
+# Not part of `make test`: it takes an hour. ARGS="--all" takes every member of each family.
+test-zoo: test-zoo-keras
+
+test-zoo-keras: .venv-zoo-keras/.made
+	mkdir -p build
+	KERAS_BACKEND=tensorflow .venv-zoo-keras/bin/python -m tests.zoo.keras build/zoo-keras.csv $(ARGS)
+
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .
 	.venv-star/bin/ruff check .
@@ -55,7 +63,7 @@ bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-zoo-keras
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	test -d .venv || $(PYTHON) -m venv .venv
@@ -77,4 +85,11 @@ clean:
 	$(PYTHON) -m venv --clear .venv-modern
 	.venv-modern/bin/pip install --quiet --constraint constraints/numpy2.txt --editable '.[test]' \
 	    torch keras jax
+	touch $@
+
+.venv-zoo-keras/.made: pyproject.toml constraints/numpy1.txt constraints/zoo-keras.txt
+	$(PYTHON) -m venv --clear .venv-zoo-keras
+	.venv-zoo-keras/bin/pip install --quiet --constraint constraints/numpy1.txt --editable . \
+	    $(PACKAGES_keras)
+	.venv-zoo-keras/bin/pip install --quiet --no-deps --requirement constraints/zoo-keras.txt
 	touch $@

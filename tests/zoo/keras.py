@@ -1,6 +1,6 @@
 """Every network of the zoos: convert, train a step, fold, and load into the untouched network.
 
-python -m tests.zoo.keras_zoo REPORT [--all] [--only WORD]
+python -m tests.zoo.keras REPORT [--all] [--only WORD]
 
 Each network gets a row in a table of comma-separated values. The program fails where a row does.
 """
