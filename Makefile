@@ -1,7 +1,7 @@
 # make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
-# make test-zoo  whole zoos of other people's networks, a report each (half an hour)
+# make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
@@ -23,9 +23,9 @@ PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate stubs \
-    pyright docs pictures bench data evidence clean fuzz package test-install test-zoo \
-    test-zoo-gluon
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
+    test-zoo-keras test-install check lint mutate fuzz stubs pyright docs pictures package bench \
+    data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -45,11 +45,16 @@ test-star test-oldest test-jax test-keras-on-torch:
 check: lint
 	.venv-star/bin/python tests/environments.py check -- $(ARGS)
 
-# Not part of `make test`.
-test-zoo: test-zoo-gluon
+# Not part of `make test`. ARGS="--all" takes every member of each family.
+test-zoo: test-zoo-gluon test-zoo-keras
 
 test-zoo-gluon: .venv-star/.made
-	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon zoo-gluon.csv $(ARGS)
+	mkdir -p build
+	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon build/zoo-gluon.csv $(ARGS)
+
+test-zoo-keras: .venv-zoo-keras/.made
+	mkdir -p build
+	KERAS_BACKEND=tensorflow .venv-zoo-keras/bin/python -m tests.zoo.keras build/zoo-keras.csv $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -108,8 +113,8 @@ evidence: .venv-star/.made
 	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools build dist \
-	    docs/_build
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
+	    build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -137,3 +142,8 @@ clean:
 .venv-tools/.made: constraints/tools.txt
 	$(ENVIRONMENT) .venv-tools .made --constraint constraints/tools.txt \
 	    build twine check-wheel-contents pyright
+
+.venv-zoo-keras/.made: pyproject.toml constraints/numpy1.txt constraints/zoo-keras.txt
+	$(ENVIRONMENT) .venv-zoo-keras .installed --constraint constraints/numpy1.txt --editable . \
+	    $(PACKAGES_keras)
+	$(ENVIRONMENT) .venv-zoo-keras .made --no-deps --requirement constraints/zoo-keras.txt
