@@ -15,7 +15,7 @@ def main() -> None:
         missing = (fault.name or "").partition(".")[0]
         if missing not in _NEEDED:
             raise
-        sys.exit(f"error: the doconv command needs {missing}: pip install typer rich safetensors")
+        sys.exit(f"error: the doconv command needs {missing}: pip install 'doconv-layers[cli]'")
     run()
 
 

@@ -20,6 +20,7 @@ from typing import Any
 
 import numpy
 
+from doconv_core.frameworks import importing
 from doconv_gluon import messages as gluon_messages
 
 _ALIASES = {"bool": bool, "int": int, "float": float}
@@ -74,7 +75,7 @@ def import_mxnet() -> ModuleType:
     """
     if int(numpy.__version__.split(".")[0]) >= 2:
         raise ImportError(gluon_messages.numpy_too_new(numpy.__version__))
-    with numpy_aliases(), _without_deprecations():
+    with importing("gluon"), numpy_aliases(), _without_deprecations():
         return importlib.import_module("mxnet")
 
 
@@ -85,7 +86,7 @@ def import_gluoncv() -> ModuleType:
     ``np.float`` and ``np.int`` while they are built, the COCO metric while it counts.
     """
     import_mxnet()
-    with hidden("torch"), _without_deprecations():
+    with importing("gluon"), hidden("torch"), _without_deprecations():
         gluoncv = importlib.import_module("gluoncv")
     old = ModuleType("numpy", numpy.__doc__)
     vars(old).update({**_ALIASES, **vars(numpy)})

@@ -15,6 +15,11 @@ Example:
 
 import sys
 
+from doconv_core.frameworks import importing
+
+with importing("keras"):
+    import keras  # noqa: F401
+
 from doconv_tf.layers import condconv, routing, xsepconv
 from doconv_tf.layers.condconv import CondConv1D, CondConv2D, CondConv3D
 from doconv_tf.layers.do_conv import (

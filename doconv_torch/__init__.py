@@ -10,6 +10,11 @@ Example:
 
 import sys
 
+from doconv_core.frameworks import importing
+
+with importing("torch"):
+    import torch  # noqa: F401
+
 from doconv_torch.layers import condconv, routing, xsepconv
 from doconv_torch.layers.condconv import CondConv1d, CondConv2d, CondConv3d
 from doconv_torch.layers.do_conv import (

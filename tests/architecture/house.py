@@ -54,7 +54,12 @@ NAMED_IN_MODEL = {
 }
 
 HIDDEN = {
+    ("doconv_cli.__main__", "doconv_cli.main"): "what it needs may be missing, and is then named",
     ("doconv_cli.demo.command", "doconv_cli.demo"): "scikit-learn and matplotlib take seconds",
+    ("doconv_cli.files.verbs.inspect", "doconv_cli.files.verbs.plot"): "matplotlib, if asked for",
+    ("doconv_cli.files.formats.opening", "doconv_cli.files.formats.official_h5"): "h5py, likewise",
+    ("benchmarks.accuracy.evidence.family", "benchmarks.with_torch"): "pages need no framework",
+    ("benchmarks.accuracy.evidence.family", "doconv_torch"): "likewise",
     ("benchmarks.frame.memory_child", "benchmarks.with_torch.memory"): "of one framework only",
 }
 """Imports inside functions, each with its reason; everything else stands at the top."""

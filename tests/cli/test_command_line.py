@@ -266,7 +266,7 @@ def test_without_its_packages_the_command_is_one_line(missing: str) -> None:
     done = doconv("--help", before=f"sys.modules[{missing!r}] = None")
     assert done.returncode == 1
     assert done.stderr == (
-        f"error: the doconv command needs {missing}: pip install typer rich safetensors\n"
+        f"error: the doconv command needs {missing}: pip install 'doconv-layers[cli]'\n"
     )
 
 

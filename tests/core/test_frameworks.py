@@ -84,7 +84,6 @@ import {adapter}
 """
 
 
-@pytest.mark.xfail(reason="no adapter's __init__ says `with importing(...)` yet")
 @pytest.mark.parametrize("name", FRAMEWORKS)
 def test_an_adapter_says_it_in_a_fresh_process(name: str) -> None:
     if name == "gluon" and np.lib.NumpyVersion(np.__version__) >= "2.0.0":

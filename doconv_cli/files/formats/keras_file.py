@@ -94,6 +94,7 @@ class KerasFile(CheckpointFile):
             return _arrays(own.spec, own.W, own.D, "float64")[array].make()
         layer = next(found.layer for found in candidates(self.model) if name in found.names)
         ours, spec = class_for(layer), _spec(layer)
+        assert ours is not None  # candidates are of a host's class
         kernel = to_canonical(spec, to_numpy(ours.W_of(layer)), ours.layout)
         return _arrays(spec, kernel, None, "float64")["weight"].make()
 

@@ -3,35 +3,39 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Iterator
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Mapping
 
 import numpy as np
 
 from doconv_cli.files.layers.entries import PIECE, RAW, Array, Content, Entry, narrowed, widened
 from doconv_core import DOConvSpec, fold_kernel, identity
 
-if TYPE_CHECKING:
-    from doconv_cli.files.layers.layers import DOLayer
 
-
-def fold_in_pieces(layer: DOLayer, dtype: str) -> Array:
+def fold_in_pieces(
+    name: str, spec: DOConvSpec, arrays: Mapping[str, Content], source: str, dtype: str
+) -> Array:
     """A layer's folded kernel in PyTorch's layout, in the stored form of a type.
 
     It takes the place of the weight, which is read for it, where the type has as many bytes.
 
+    Args:
+        name: of the layer, for errors.
+        spec: its sizes.
+        arrays: weight, and where it has them D and W_extra.
+        source: the weight's type.
+        dtype: the kernel's.
+
     Raises:
         ValueError: an array is not finite, or the kernel does not fit the type.
     """
-    spec, source = layer.spec, layer.dtype
-    weight = raw(layer.arrays["weight"])
-    extra = raw(layer.arrays["W_extra"]) if "W_extra" in layer.arrays else None
+    weight = raw(arrays["weight"])
+    extra = raw(arrays["W_extra"]) if "W_extra" in arrays else None
     fits = RAW[dtype] == RAW[source]
     out = weight if fits else np.empty(weight.shape, RAW[dtype])
     # (g, O/g, I/g, columns), views of the arrays
     W, kernel = (_grouped(spec, array) for array in (weight, out))
     W_extra = None if extra is None else _grouped(spec, extra)
-    D = layer.arrays.get("D")
+    D = arrays.get("D")
     channels = spec.in_channels // spec.groups
     for groups, inputs in _pieces(spec):
         part = W[groups, :, inputs]
@@ -43,7 +47,7 @@ def fold_in_pieces(layer: DOLayer, dtype: str) -> Array:
         one = np.concatenate(columns, axis=3).reshape(small.W_shape)
         first = groups.start * channels + inputs.start
         d = None if D is None else widened(rows(D, first, first + g * a), D.dtype)
-        made = narrowed(fold_kernel(small, one, d, dtype, layer.name), dtype)
+        made = narrowed(fold_kernel(small, one, d, dtype, name), dtype)
         kernel[groups, :, inputs] = made.reshape(g, O, a, spec.K)
     return out
 

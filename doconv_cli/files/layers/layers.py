@@ -120,7 +120,11 @@ class DOLayer:
         does not fit the type.
         """
         dtype = dtype or self.dtype
-        return {self.weight: Made(dtype, self.shape, lambda: fold_in_pieces(self, dtype))}
+
+        def kernel() -> Array:
+            return fold_in_pieces(self.name, self.spec, self.arrays, self.dtype, dtype)
+
+        return {self.weight: Made(dtype, self.shape, kernel)}
 
     def trainable(self, spec: DOConvSpec) -> dict[str, Content | str]:
         """What this library's layer stores: what it is."""
