@@ -347,6 +347,50 @@ def test_the_real_lightning(tmp_path: Path) -> None:
     assert_same(resumed.net, fold(theirs.net), 1e-5)
 
 
+class Classifier(nn.Module):
+    """As transformers' Trainer calls a model."""
+
+    def __init__(self) -> None:
+        super().__init__()
+        torch.manual_seed(0)
+        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3, groups=4))
+
+    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
+        logits = self.body(x).mean((2, 3))
+        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
+
+
+def test_the_real_trainer_of_transformers_resumes_exactly(tmp_path: Path) -> None:
+    transformers = pytest.importorskip("transformers", reason="needs it; see checkpoints above")
+
+    class Trainer(transformers.Trainer):
+        def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
+            optimizer = super().create_optimizer(*args, **kwargs)
+            self.over = OptimizerDOConv(self.model, optimizer)
+            return optimizer
+
+    data = [{"x": batch(i)[0].float(), "labels": i % 4} for i in range(16)]
+
+    def fit(epochs: int, checkpoint: Any = None) -> nn.Module:
+        model = Classifier()
+        arguments = transformers.TrainingArguments(
+            tmp_path, num_train_epochs=epochs, per_device_train_batch_size=4, learning_rate=0.01,
+            lr_scheduler_type="constant", save_strategy="epoch", report_to=[], use_cpu=True,
+            disable_tqdm=True, logging_strategy="no",
+        )  # fmt: skip
+        with warnings.catch_warnings():
+            warnings.simplefilter("ignore")
+            warnings.filterwarnings("error", message="OptimizerDOConv")
+            trainer = Trainer(model=model, args=arguments, train_dataset=data)
+            trainer.train(resume_from_checkpoint=checkpoint)
+        assert trainer.over.state_dict()["body.0"]["D"].any()
+        return model
+
+    whole = fit(2)
+    fit(1)
+    assert_same(fit(2, str(tmp_path / "checkpoint-4")), whole, 0)
+
+
 def test_the_real_accelerate() -> None:
     accelerate = pytest.importorskip("accelerate", reason="needs accelerate; see `Wrapper` above")
     accelerator = accelerate.Accelerator(cpu=True)
