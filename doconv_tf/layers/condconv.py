@@ -16,6 +16,7 @@ from keras import ops
 
 from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
+from doconv_core.kernel.initialization import Start
 from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation
 from doconv_tf.layers.arrays import load_plain
@@ -24,7 +25,13 @@ from doconv_tf.layers.hosts import FLOATING, refuse_legacy
 from doconv_tf.layers.routing import Routing
 from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
-from doconv_tf.tensors.initialization import add_beside, expert_by_expert, extra_columns
+from doconv_tf.tensors.initialization import (
+    DEFAULT,
+    add_beside,
+    expert_by_expert,
+    extra_columns,
+    offset,
+)
 from doconv_tf.tensors.mixing import Window, by_kernels, by_outputs, pad
 
 OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
@@ -124,12 +131,15 @@ class CondConvNd(keras.layers.Layer):
             autocast=False,  # mixed in the variables' precision
         )
 
-    def over_parameterize_(self, D_mul: int | str | None) -> None:
-        """Give a layer with its plain variables D and W_extra; its output stays what it was."""
+    def over_parameterize_(self, D_mul: int | str | None, *, start: Start = DEFAULT) -> None:
+        """Give a layer with its plain variables D and W_extra.
+
+        Its output stays what it was, but for another start than the usual one.
+        """
         spec, W = replace(self.spec, D_mul=D_mul), self._kernel
         self.D_mul = spec.S if spec.has_D else None
         if spec.has_D:
-            self.D = add_beside(self, W, "D", spec.D_shape, "zeros")
+            self.D = add_beside(self, W, "D", spec.D_shape, offset(spec, start))
         if spec.extra_columns:
             regularizer = self.kernel_regularizer
             self.W_extra = add_beside(
@@ -138,7 +148,9 @@ class CondConvNd(keras.layers.Layer):
                 "W_extra",
                 (self.num_experts, spec.extra_columns, *W.shape[-2:]),
                 expert_by_expert(
-                    self.kernel_initializer, self.num_experts, partial(extra_columns, spec.expert)
+                    self.kernel_initializer,
+                    self.num_experts,
+                    partial(extra_columns, spec.expert, start=start),
                 ),
                 regularizer=regularizer and partial(_sum_of_each, regularizer),
             )

@@ -26,7 +26,7 @@ from doconv_tf.tensors.initialization import made_where
 
 GRAPHS = (Functional, keras.Sequential)
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-BOOKKEEPING = frozenset(vars(keras.Model()))
+BOOKKEEPING = frozenset(vars(keras.Model(name="any")))
 """What every layer or model has: Keras's own record of it, which a copy has of its own."""
 
 

@@ -12,6 +12,7 @@ import keras
 from keras import ops
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.kernel.initialization import Start, start_of
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_tf import messages as keras_messages
@@ -22,7 +23,15 @@ from doconv_tf.layers.hosts import FLOATING, HOSTS, refuse_legacy, why_plain
 from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
 from doconv_tf.tensors.composition import transposed_depthwise_kernel
-from doconv_tf.tensors.initialization import add_beside, extra_columns
+from doconv_tf.tensors.initialization import (
+    DEFAULT,
+    add_beside,
+    as_the_authors,
+    extra_columns,
+    offset,
+)
+
+OUR_ARGUMENTS = ("D_mul", "composition", "D_init", "W_extra_init")
 
 
 class DOConvNd(keras.layers.Layer):
@@ -50,7 +59,7 @@ class DOConvNd(keras.layers.Layer):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, DOConvNd)
+            cls.__signature__ = HostSignature(cls.host, DOConvNd, OUR_ARGUMENTS)
             HOSTS.setdefault(cls.host, cls)
 
     def __init__(
@@ -58,6 +67,8 @@ class DOConvNd(keras.layers.Layer):
         *args: Any,
         D_mul: int | str | None = None,
         composition: str = "kernel",
+        D_init: str = "identity",
+        W_extra_init: str = "zeros",
         **kwargs: Any,
     ) -> None:
         if kwargs.get("lora_rank"):
@@ -69,14 +80,22 @@ class DOConvNd(keras.layers.Layer):
             raise TypeError(messages.layer.bad_dtype(self.dtype_policy.name))
         self.D_mul = None if D_mul == "K" else D_mul
         self.composition = validate_composition(composition)
+        self._start = start_of(D_init, W_extra_init)
 
     def build(self, input_shape: Any) -> None:
         """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
         super().build(input_shape)
-        self.over_parameterize_(self.D_mul, self.composition)
+        self.over_parameterize_(self.D_mul, self.composition, self._start)
+        if self.W_extra is not None and self._start.W_extra == "random":
+            self._kernel.assign(as_the_authors(self.spec)(self._kernel.shape, self._kernel.dtype))
 
-    def over_parameterize_(self, D_mul: int | str | None, composition: str = "kernel") -> None:
-        """Give a layer with the host's variables D and W_extra; its output stays what it was."""
+    def over_parameterize_(
+        self, D_mul: int | str | None, composition: str = "kernel", start: Start = DEFAULT
+    ) -> None:
+        """Give a layer with the host's variables D and W_extra.
+
+        Its output stays what it was, but for another start than the usual one.
+        """
         self.D_mul, self.composition = None if D_mul == "K" else D_mul, composition
         self.spec = spec = self.spec_of(self, D_mul)
         W = self._kernel
@@ -87,14 +106,14 @@ class DOConvNd(keras.layers.Layer):
             W._autocast = False
             # Without the kernel's regularizer and constraint: those are written for axes that D
             # does not have, and a penalty on the offset only draws the layer back to a plain one.
-            self.D = add_beside(self, W, "D", spec.D_shape, "zeros")
+            self.D = add_beside(self, W, "D", spec.D_shape, offset(spec, start))
         if spec.extra_columns:
             self.W_extra = add_beside(
                 self,
                 W,
                 "W_extra",
                 (spec.extra_columns, *W.shape[-2:]),
-                extra_columns(spec, getattr(self, f"{self.role}_initializer")),
+                extra_columns(spec, getattr(self, f"{self.role}_initializer"), start),
                 regularizer=getattr(self, f"{self.role}_regularizer"),
             )
 
@@ -104,7 +123,7 @@ class DOConvNd(keras.layers.Layer):
         """Become the host's layer again; the kernel keeps its value."""
         drop_D(self)
         state = self.__dict__
-        for name in ("D", "W_extra", "D_mul", "composition", "spec"):
+        for name in ("D", "W_extra", "D_mul", "composition", "spec", "_start"):
             state.pop(name, None)
         self._kernel._autocast = True
         host = type(self).host
@@ -308,13 +327,18 @@ class DOConv1D(_DOConv, keras.layers.Conv1D):
 class DOConv2D(_DOConv, keras.layers.Conv2D):
     """Depthwise over-parameterized ``keras.layers.Conv2D``.
 
-    Takes every argument of ``Conv2D``, in its order, and two keyword arguments.
+    Takes every argument of ``Conv2D``, in its order, and four keyword arguments.
 
     Args:
         D_mul: S, the columns of W: at least the number of kernel elements K, the default.
             Columns beyond K live in ``W_extra``.
         composition: "kernel" composes the kernel, then convolves once. "feature" computes the
             definition, a depthwise and a 1x1 convolution: the same result, slower.
+        D_init: "identity" starts as the plain layer. "random" draws the whole D instead, uniformly
+            in +-sqrt(3 / S), as in the paper's ablation; the scale is our reading.
+        W_extra_init: "zeros", or "random" as the authors' layer starts: all columns of W are drawn
+            alike, uniformly in +-1 / sqrt(I/g S). Only D_mul > K has any beyond the kernel's own.
+            Neither is part of the config: they are about the start only.
 
     Shape:
         - input, output: as ``Conv2D``.
@@ -325,7 +349,7 @@ class DOConv2D(_DOConv, keras.layers.Conv2D):
         - ``kernel``: the composed kernel, a tensor, as Keras has it for LoRA.
 
     Raises:
-        ValueError: D_mul < K, or an argument that ``Conv2D`` refuses.
+        ValueError: D_mul < K, an unknown start, or an argument that ``Conv2D`` refuses.
         TypeError: a dtype policy that is not floating point.
 
     Note:

@@ -23,7 +23,7 @@ OUR_ATTRIBUTES = ("D", "W_extra", "D_mul", "composition", "spec")
 HARMLESS = frozenset(("__init__", "get_config", "from_config"))
 """What a subclass may have of its own and still compute what its base class does."""
 
-LEGACY = ("tf_keras", "tensorflow")
+LEGACY = ("tf_keras", "tensorflow.python.keras")
 
 
 def is_convolution(layer: Any) -> bool:
@@ -102,7 +102,6 @@ def refuse_legacy(given: Any) -> None:
 
     Our layers would be called by it without an error, and not be trained.
     """
-    if keras.ops.is_tensor(given) or isinstance(given, (keras.KerasTensor, keras.layers.Layer)):
-        return
-    if any(base.__module__.split(".")[0] in LEGACY for base in type(given).__mro__):
+    # By modules: for TensorFlow a symbolic tensor of tf_keras is a tensor as any other.
+    if any(base.__module__.startswith(LEGACY) for base in type(given).__mro__):
         raise TypeError(keras_messages.legacy_keras(type(given).__name__))

@@ -11,10 +11,15 @@ from typing import Any
 
 import keras
 
+from doconv_core.kernel.initialization import Start
+from doconv_tf.layers.arrays import read_W, write_W
 from doconv_tf.layers.hosts import becomes
+from doconv_tf.tensors.initialization import DEFAULT
 
 
-def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | str | None) -> None:
+def over_parameterize(
+    layers: list[keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
+) -> None:
     """Turn host layers into DO-Conv layers, and give CondConv layers their D, all or none."""
     changed: list[Any] = []
     try:
@@ -26,12 +31,25 @@ def over_parameterize(layers: list[keras.layers.Layer], D_mul: int | str | None)
                 layer.__class__ = cls
             changed.append(layer)
             layer._tracker.unlock()
-            layer.over_parameterize_("K" if D_mul is None else D_mul)
+            layer.over_parameterize_("K" if D_mul is None else D_mul, start=start)
             layer._tracker.lock()
     except BaseException:  # an initializer of the user's own, or an interrupt
         for layer in changed:
             layer.restore_()
         raise
+    if start.W_extra == "random":
+        for layer in changed:
+            _compensate_(layer)
+
+
+def _compensate_(layer: Any) -> None:
+    """Take from the kernel variable what the identity's further copies add to it."""
+    if layer.W_extra is None:
+        return
+    W, spec = read_W(layer), layer.spec
+    for column in range(spec.K, spec.S - spec.free_columns, spec.K):
+        W[..., : spec.K] -= W[..., column : column + spec.K]
+    write_W(layer, W)
 
 
 def drop_D(layer: Any) -> None:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import logging
 from math import prod
 from typing import Any, TypeVar
 
 import keras
 
 from doconv_core import messages
+from doconv_core.kernel.initialization import start_of
 from doconv_core.model.folding import warn_if_D_is_left
 from doconv_core.model.planning import Candidate, Where, plan, warn_if_large
 from doconv_tf import messages as keras_messages
@@ -24,6 +26,8 @@ from doconv_tf.model.training import (
 )
 from doconv_tf.model.walk import D_beyond_reach, candidates, over_parameterized
 
+logger = logging.getLogger("doconv")
+
 Model = TypeVar("Model", bound=keras.layers.Layer)
 
 
@@ -34,6 +38,8 @@ def convert(
     D_mul: int | str | None = None,
     inplace: bool = False,
     max_kernel_elements: int | None = None,
+    D_init: str = "identity",
+    W_extra_init: str = "zeros",
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
@@ -59,6 +65,10 @@ def convert(
             model, or a subclassed one that is rebuilt from its config.
         max_kernel_elements: leave kernels of more elements plain. D has I K S numbers, which for
             a 31 x 31 kernel is 961 times those of a depthwise layer's kernel.
+        D_init: "identity", or "random" as in the paper's ablation; this one does NOT preserve the
+            output, and says so. See :class:`doconv_tf.DOConv2D`.
+        W_extra_init: how columns beyond K start, "zeros" or "random", as the authors' do; then the
+            kernel makes up for them, and the output is preserved to rounding.
 
     Returns:
         The converted model. Compile it before ``fit``, and anew whatever model holds it and was
@@ -77,6 +87,7 @@ def convert(
         ['DOConv2D']
     """
     check_keras(model)
+    start = start_of(D_init, W_extra_init)
     if not inplace:
         model = copied(model)
     # First decide everything, so that an error leaves the model as it was.
@@ -90,13 +101,15 @@ def convert(
     chosen = [each.layer for each in decided.chosen]
     if chosen:
         refuse_built_optimizer(model, keras_messages.optimizer_is_built)
-        over_parameterize(chosen, D_mul)
+        over_parameterize(chosen, D_mul, start)
         changed = holders(model) if inplace else everything(model)
         forget_traces(changed)
         new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
         warn_if_not_trained(changed, new)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
     decided.warn_if_mostly_left()
+    if chosen and start.D == "random":
+        logger.warning(messages.model.random_start(len(chosen)))
     return model
 
 

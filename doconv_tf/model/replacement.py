@@ -99,7 +99,8 @@ def _why_left(candidate: Candidate) -> str:
     if reason not in ("", messages.model.POINTWISE):
         return reason
     if type(layer) not in REPLACEABLE:
-        return messages.neighbours.NOT_DEPTHWISE
+        subclass = isinstance(layer, REPLACEABLE)  # XSepConv could not be of its class
+        return messages.model.OWN_FORWARD if subclass else messages.neighbours.NOT_DEPTHWISE
     if not layer.built:
         raise ValueError(messages.model.uninitialized(names[0], type(layer).__name__))
     spec = HOSTS[type(layer)].spec_of(layer)

@@ -66,7 +66,7 @@ def _forget(optimizer: Any, dropped: set[int], kernels: set[int]) -> None:
     averages = getattr(optimizer, "_model_variables_moving_average", [])
     for variable, average in zip(trained, averages, strict=False):
         if average is not None and id(variable) in kernels:
-            average.assign(variable)
+            average.assign(keras.ops.convert_to_numpy(variable.value))
     if not positions:
         return
     # What is remembered is in lists, a variable (or None) for each that is trained.

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
 from typing import Any
@@ -9,8 +10,12 @@ from typing import Any
 import keras
 from keras import ops
 
-from doconv_core import DOConvSpec
+from doconv_core import CondConvSpec, DOConvSpec, identity
+from doconv_core.kernel.initialization import Start
 from doconv_tf import messages as keras_messages
+
+Spec = DOConvSpec | CondConvSpec
+DEFAULT = Start()
 
 Initializer = Any
 """A function of a shape and a dtype, as Keras calls it."""
@@ -47,8 +52,35 @@ def _strategy(variable: Any) -> Any:
     return getattr(variable.value, "distribute_strategy", None)
 
 
-def extra_columns(spec: DOConvSpec, initializer: Initializer) -> Initializer:
+def offset(spec: Spec, start: Start) -> Initializer:
+    """For D: zeros, or what makes the whole D, identity and offset, random."""
+    if start.D == "identity":
+        return keras.initializers.Zeros()
+
+    def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
+        whole = uniform(1 / spec.S)(shape, dtype=dtype)
+        return whole - ops.cast(identity(spec.K, spec.S), dtype)
+
+    return draw
+
+
+def uniform(variance: float) -> Initializer:
+    """Values between equal bounds."""
+    bound = math.sqrt(3 * variance)
+    return keras.initializers.RandomUniform(-bound, bound)
+
+
+def as_the_authors(spec: Spec) -> Initializer:
+    """For all columns of W alike: their kaiming_uniform_(a=sqrt(5)) over I/g S inputs."""
+    return uniform(1 / (3 * spec.W_shape[-2] * spec.S))
+
+
+def extra_columns(
+    spec: DOConvSpec, initializer: Initializer, start: Start = DEFAULT
+) -> Initializer:
     """For W_extra: zeros where the identity has a copy, else as the host's draws a kernel."""
+    if start.W_extra == "random":
+        return as_the_authors(spec)
 
     def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
         zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)

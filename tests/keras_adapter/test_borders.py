@@ -252,13 +252,6 @@ def _block() -> keras.Model:
     return keras.Sequential([keras.Input((8, 8, 4)), Pair()])
 
 
-def test_plain_weights_that_cannot_load_say_what_to_do(tmp_path: Path) -> None:
-    plain = small_sequential()
-    plain.save_weights(tmp_path / "plain.weights.h5")
-    with pytest.raises(ValueError, match=r"load it into the plain model, then convert\(\)"):
-        convert(plain).load_weights(tmp_path / "plain.weights.h5")
-
-
 def test_a_file_of_the_layer_itself_loads_its_D(tmp_path: Path) -> None:
     model, other = convert(_block()), convert(_block())
     randomize(model)

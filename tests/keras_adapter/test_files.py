@@ -134,7 +134,7 @@ def test_a_folded_file_is_the_untouched_model_s(tmp_path: Path) -> None:
 def test_a_plain_file_does_not_load_into_an_unfolded_model(tmp_path: Path) -> None:
     """Convert after loading: Keras puts a layer's class into the path of its weights."""
     small_functional().save_weights(tmp_path / "plain.weights.h5")
-    with pytest.raises(ValueError, match="expected 4 variables, but received 0"):
+    with pytest.raises(ValueError, match=r"load it into the plain model, then convert\(\)"):
         trained().load_weights(tmp_path / "plain.weights.h5")
 
 

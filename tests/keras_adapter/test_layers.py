@@ -83,12 +83,14 @@ def _built(layer: Any, x: np.ndarray) -> Any:
 
 
 @every_class
-def test_the_signature_is_the_host_s_and_two_keywords(cls: Any) -> None:
+def test_the_signature_is_the_host_s_and_our_keywords(cls: Any) -> None:
     ours, host = inspect.signature(cls).parameters, inspect.signature(cls.host.__init__).parameters
     names = [name for name in host if name not in ("self", "kwargs")]
-    assert list(ours) == [*names, "D_mul", "composition", "kwargs"]
+    added = {"D_mul": None, "composition": "kernel", "D_init": "identity", "W_extra_init": "zeros"}
+    assert list(ours) == [*names, *added, "kwargs"]
     assert [ours[name].default for name in names] == [host[name].default for name in names]
-    assert ours["D_mul"].kind is ours["composition"].kind is inspect.Parameter.KEYWORD_ONLY
+    assert {name: ours[name].default for name in added} == added
+    assert {ours[name].kind for name in added} == {inspect.Parameter.KEYWORD_ONLY}
 
 
 # A value other than the default for every argument of every host.

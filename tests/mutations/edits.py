@@ -53,6 +53,14 @@ AXES = "the pair's strides change axes"
 GROUPS = "every group uses the first one's D"
 ROWS = "the authors' TensorFlow rows of D keep their order"
 GRADIENT = "the identity is left out of W's gradient"
+FOLLOWS = "a copy forgets what follows from variables"
+NAMES = "a copy has other names"
+SLOTS = "an optimizer goes on remembering D"
+
+
+def _keras_copy(model: str) -> str:
+    test = "test_a_copy_computes_the_same_and_is_called_the_same"
+    return f"tests/keras_adapter/test_copying.py::{test}[{model}]"
 
 
 def _star(backend: str, case: str, composition: str = "kernel", what: str = "forward_is") -> str:
@@ -175,6 +183,20 @@ KERAS = _of(
     "keras",
     "doconv_tf/layers/arrays.py",
     (FOLD, _fold("keras"), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
+) + _of(
+    "keras",
+    "doconv_tf/layers/copying.py",
+    (FOLLOWS, _keras_copy("adapted_normalization"), {
+        "        _load_what_it_saves(ours, theirs)\n    _copy": "        pass\n    _copy",
+        "        _copy_attributes(ours, theirs)\n": "",
+    }),
+    (NAMES, _keras_copy("automatic_names"), {"theirs.name = ours.name": "ours.name"}),
+) + _of(
+    "keras",
+    "doconv_tf/model/training.py",
+    (SLOTS, "tests/keras_adapter/test_borders.py::"
+     "test_an_optimizer_forgets_D_when_its_model_is_folded_in_place[Adam]",
+     {"            del remembered[position]": "            pass"}),
 )  # fmt: skip
 
 GLUON = _of(
