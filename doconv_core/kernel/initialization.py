@@ -2,12 +2,45 @@
 
 from __future__ import annotations
 
-from typing import Any
+from typing import Any, NamedTuple
 
 import numpy as np
 from numpy.typing import NDArray
 
+from doconv_core import messages
 from doconv_core.kernel.spec import DOConvSpec
+
+D_INITS = ("identity", "random")
+W_EXTRA_INITS = ("zeros", "random")
+
+
+class Start(NamedTuple):
+    """How D, and the columns of W beyond K, start where somebody asks for it.
+
+    Attributes:
+        D: "identity": zeros, as offset from it. "random": the whole D is drawn, uniformly in
+            +-sqrt(3 / S), so that a kernel's elements keep the variance of W's.
+        W_extra: "zeros" where a copy of the identity is. "random": all columns of W drawn alike.
+
+    Source: the paper's ablation (arXiv 2006.12030, section 4) for a random D, whose scale is our
+    reading; the official code for W.
+    """
+
+    D: str = "identity"
+    W_extra: str = "zeros"
+
+
+def start_of(D_init: Any, W_extra_init: Any) -> Start:
+    """The two options, checked.
+
+    Raises:
+        ValueError: one is unknown.
+    """
+    if D_init not in D_INITS:
+        raise ValueError(messages.layer.bad_choice("D_init", D_init, D_INITS))
+    if W_extra_init not in W_EXTRA_INITS:
+        raise ValueError(messages.layer.bad_choice("W_extra_init", W_extra_init, W_EXTRA_INITS))
+    return Start(D_init, W_extra_init)
 
 
 def identity(K: int, S: int) -> NDArray[np.float64]:

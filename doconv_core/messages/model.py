@@ -67,6 +67,13 @@ NOTHING_CONVERTED = (
 )
 
 
+def random_start(count: int) -> str:
+    return (
+        f"convert: the output is NOT preserved: D of {count} convolution(s) starts at random, as "
+        'D_init="random" asks.'
+    )
+
+
 def mostly_left(count: int, done: int, reason: str) -> str:
     return (
         f"convert() over-parameterized {done} convolution(s) and left {count}, for one reason: "
