@@ -152,6 +152,15 @@ def write(parameter: Any, array: NDArray[Any]) -> None:
     parameter.set_data(array)
 
 
+def take_copies_from_weight(layer: Any) -> None:
+    """Take from ``weight`` what the identity's further copies add to it, D being zero."""
+    if layer.W_extra is not None:
+        spec, W = layer.spec, read_W(layer, layer.spec).astype(np.float64)
+        for start in range(spec.K, spec.S - spec.K + 1, spec.K):
+            W[..., : spec.K] -= W[..., start : start + spec.K]
+        write_W(layer, spec, W)
+
+
 def clear_gradient(parameter: Any) -> None:
     """Set its gradient to zero on every device."""
     for gradient in parameter._grad or ():  # Parameter.zero_grad fails after mx.npx.set_np()

@@ -12,6 +12,7 @@ from typing import Any, ClassVar
 import numpy as np
 
 from doconv_core import DOConvSpec, messages
+from doconv_core.kernel.initialization import start_of
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_gluon import messages as gluon_messages
@@ -29,10 +30,11 @@ from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
 from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
 from doconv_gluon.tensors.deconvolution import deconvolution
-from doconv_gluon.tensors.initialization import declarations, new_parameters
+from doconv_gluon.tensors.initialization import Scaled, declarations, new_parameters, share
 from doconv_gluon.tensors.kinds import as_classic, as_host
 
 nn: Any = mx.gluon.nn
+OUR_ARGUMENTS = ("D_mul", "composition", "D_init", "W_extra_init")
 
 
 class DOConvNd(mx.gluon.HybridBlock):
@@ -48,23 +50,28 @@ class DOConvNd(mx.gluon.HybridBlock):
     def __init_subclass__(cls, **kwargs: Any) -> None:
         super().__init_subclass__(**kwargs)
         if "host" in vars(cls):
-            cls.__signature__ = HostSignature(cls.host, DOConvNd)
+            cls.__signature__ = HostSignature(cls.host, DOConvNd, OUR_ARGUMENTS)
             if cls.host.__module__ == nn.Conv2D.__module__:  # no subclass of anybody enters
                 HOSTS.setdefault(cls.host, cls)
 
     def __init__(
-        self, *args: Any, D_mul: int | None = None, composition: str = "kernel", **kwargs: Any
+        self,
+        *args: Any,
+        D_mul: int | str | None = None,
+        composition: str = "kernel",
+        D_init: str = "identity",
+        W_extra_init: str = "zeros",
+        **kwargs: Any,
     ) -> None:
-        D_mul = _checked_columns(self.host, D_mul, composition, args, kwargs)
+        columns = _checked_columns(self.host, D_mul, composition, args, kwargs)
+        start = start_of(D_init, W_extra_init)
         super().__init__(*args, **kwargs)
-        self.over_parameterize_(
-            D_mul,
-            composition,
-            {
-                name: self.params.get(name, **arguments)
-                for name, arguments in declarations(form_of(self, D_mul), self.weight).items()
-            },
-        )
+        form = form_of(self, columns)
+        declared = declarations(form, self.weight, start=start)
+        if start.W_extra == "random" and "W_extra" in declared:
+            self.weight.init = Scaled(share(form), self.weight.init)
+        new = {name: self.params.get(name, **arguments) for name, arguments in declared.items()}
+        self.over_parameterize_(columns, composition, new)
 
     def over_parameterize_(self, D_mul: int, composition: str, parameters: dict[str, Any]) -> None:
         """Give a plain layer its D and W_extra."""
@@ -80,6 +87,8 @@ class DOConvNd(mx.gluon.HybridBlock):
             if parameter is not None:
                 del self._reg_params[name], self.params._params[parameter.name]
         del self.D_mul, self.composition
+        if isinstance(self.weight.init, Scaled):
+            self.weight.init = self.weight.init.init
         self.__class__ = self.host
 
     @property
@@ -233,6 +242,10 @@ class DOConv2D(DOConvNd, nn.Conv2D):
         D_mul: S, columns of W, at least K; None means K.
         composition: "kernel" (fast) or "feature" (the definition: a depthwise convolution with
             D, then a 1x1 convolution with W; it needs ``in_channels``).
+        D_init: "identity" starts as the plain layer. "random" draws the whole D instead, uniformly
+            in +-sqrt(3 / S), as in the paper's ablation (which it lost).
+        W_extra_init: "zeros", or "random" as the authors' layer starts: all columns of W are drawn
+            alike, by the weight's initializer, sqrt(K / S) times as large.
         **kwargs: ``nn.Conv2D``'s.
 
     Raises:

@@ -9,6 +9,7 @@ from __future__ import annotations
 from typing import Any
 
 from doconv_core import messages
+from doconv_core.kernel.initialization import Start
 from doconv_core.model.family import Spec
 from doconv_gluon.layers import folding
 from doconv_gluon.layers.arrays import (
@@ -72,9 +73,10 @@ class DOConvFamily:
         """The routing that it holds of its own; else None."""
         return None
 
-    def new_parameters(self, layer: Any, D_mul: int) -> dict[str, Any]:
+    def new_parameters(self, layer: Any, D_mul: int, start: Start) -> dict[str, Any]:
         """D and W_extra for a plain one, by name; see :func:`new_parameters`."""
-        return new_parameters(form_of(layer, D_mul), layer.weight, layer.params.prefix)
+        form, experts = form_of(layer, D_mul), getattr(layer, "num_experts", None)
+        return new_parameters(form, layer.weight, layer.params.prefix, experts, start)
 
     def over_parameterize_(self, layer: Any, D_mul: int, parameters: dict[str, Any]) -> None:
         """Make a plain one ours, with these."""
@@ -104,10 +106,6 @@ class CondConvFamily(DOConvFamily):
 
     def own_routing(self, layer: Any) -> Any:
         return layer.routing if isinstance(layer.routing, Routing) else None
-
-    def new_parameters(self, layer: Any, D_mul: int) -> dict[str, Any]:
-        form, prefix = form_of(layer, D_mul), layer.params.prefix
-        return new_parameters(form, layer.weight, prefix, layer.num_experts)
 
     def over_parameterize_(self, layer: Any, D_mul: int, parameters: dict[str, Any]) -> None:
         layer.over_parameterize_(D_mul, parameters)

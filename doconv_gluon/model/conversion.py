@@ -7,6 +7,7 @@ Trainer goes on with them.
 
 from __future__ import annotations
 
+import logging
 import math
 import warnings
 from collections.abc import Iterable
@@ -14,10 +15,16 @@ from functools import cache
 from typing import Any, TypeVar
 
 from doconv_core import messages
+from doconv_core.kernel.initialization import Start, start_of
 from doconv_core.model.folding import fold_layers, warn_if_D_is_left
 from doconv_core.model.planning import Where, plan, warn_if_large
 from doconv_gluon import messages as gluon_messages
-from doconv_gluon.layers.arrays import to_plain_layout, why_not_writable
+from doconv_gluon.layers.arrays import (
+    check_writable,
+    take_copies_from_weight,
+    to_plain_layout,
+    why_not_writable,
+)
 from doconv_gluon.layers.copying import clear_cached_graphs, copied
 from doconv_gluon.layers.families import family_of
 from doconv_gluon.layers.folding import folded_kernel, restore_
@@ -37,6 +44,8 @@ from doconv_gluon.model.walk import (
 )
 from doconv_gluon.mxnet import mx
 
+logger = logging.getLogger("doconv")
+
 Model = TypeVar("Model")
 
 
@@ -48,6 +57,8 @@ def convert(
     max_kernel_elements: int | None = None,
     inplace: bool = False,
     trainer: Any = None,
+    D_init: str = "identity",
+    W_extra_init: str = "zeros",
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
@@ -75,6 +86,11 @@ def convert(
         trainer: a ``gluon.Trainer`` already built on the model (needs ``inplace=True``); it gets
             each D whose weight it trains. D needs no weight decay of its own: it is the offset
             from the identity, so decay draws it back to the plain layer.
+        D_init: "identity", or "random" as in the paper's ablation; this one does NOT preserve the
+            output, which is logged at WARNING.
+        W_extra_init: how columns beyond K start, "zeros" or "random", as the authors' do; then
+            ``weight``, which must have values, becomes what is left of the kernel, and the output
+            is preserved to rounding.
 
     Returns:
         The converted model.
@@ -94,6 +110,7 @@ def convert(
     _check_block(model)
     if trainer is not None and not inplace:
         raise ValueError(messages.model.optimizer_needs_inplace("trainer"))
+    start = start_of(D_init, W_extra_init)
     # First decide everything, so that an error leaves the model as it was.
     decided = plan(candidates(model), where, model, max_kernel_elements=max_kernel_elements)
     changed = [*(each.layer for each in decided.chosen), *over_parameterized(model).values()]
@@ -103,12 +120,17 @@ def convert(
     alone = _alone(model, (each.layer for each in decided.chosen)) if inplace else 0
     if not inplace:
         model = copied(model)
-    converted = _over_parameterize(model, chosen)
+    converted, drawn = _over_parameterize(model, chosen, start)
     if trainer is not None:
         add_parameters(trainer, converted)
+    if start == Start(W_extra="random"):
+        for layer in drawn:
+            take_copies_from_weight(layer)
     warn_if_not_trained(converted)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
     decided.warn_if_mostly_left()
+    if chosen and start.D == "random":
+        logger.warning(messages.model.random_start(len(chosen)))
     if alone:
         warnings.warn(gluon_messages.shares_a_plain_weight(alone), UserWarning, stacklevel=2)
     warn_if_large(*_sizes_of_D(model, chosen))
@@ -182,15 +204,23 @@ def _columns(layer: Any, D_mul: int | str | None) -> int:
     return int(_family(layer).converted_spec(layer, D_mul).S)
 
 
-def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
+def _over_parameterize(
+    model: Any, chosen: dict[str, int], start: Start
+) -> tuple[list[New], list[Any]]:
+    """What is new beside which weights, and the layers of which it was drawn, a weight once."""
     layers = {each.names[0]: each.layer for each in candidates(model)}
     others = other_users(layers[name] for name in chosen)
     made: dict[int, dict[str, Any]] = {}
+    drawn = []
     for name, columns in chosen.items():  # nothing of the model changes in this loop
         layer = layers[name]
         if id(layer.weight) not in made:  # layers that share a weight share its D
-            shared = _shared(name, others[id(layer)], columns)
-            new = shared or _family(layer).new_parameters(layer, columns)
+            new = _shared(name, others[id(layer)], columns)
+            if not new:
+                if start.W_extra == "random":
+                    check_writable(name, layer.weight)
+                new = _family(layer).new_parameters(layer, columns, start)
+                drawn.append(layer)
             made[id(layer.weight)] = new
     converted = []
     for name, columns in chosen.items():
@@ -200,7 +230,7 @@ def _over_parameterize(model: Any, chosen: dict[str, int]) -> list[New]:
         _family(layer).over_parameterize_(layer, columns, parameters)
         converted.append((layer.weight, list(parameters.values())))
     clear_cached_graphs(model)
-    return converted
+    return converted, drawn
 
 
 def _shared(name: str, others: list[Any], columns: int) -> dict[str, Any]:

@@ -42,7 +42,8 @@ def test_the_signature_is_the_host_s_then_ours(ours: type, host: type) -> None:
     *theirs, rest = inspect.signature(host).parameters.values()
     parameters = list(inspect.signature(ours).parameters.values())
     assert parameters[: len(theirs)] == theirs
-    assert [p.name for p in parameters[len(theirs) :]] == ["D_mul", "composition", rest.name]
+    own = ["D_mul", "composition", "D_init", "W_extra_init"]
+    assert [p.name for p in parameters[len(theirs) :]] == [*own, rest.name]
     assert {p.kind for p in parameters[len(theirs) : -1]} == {inspect.Parameter.KEYWORD_ONLY}
 
 

@@ -57,10 +57,19 @@ class Network(NamedTuple):
         for options in ({"pretrained": False, "pretrained_base": False}, {}):
             try:
                 net = get_plain_model(self.name, **options, **self.more)
-                return getattr(net, self.part) if self.part else net
+                return _as_network(getattr(net, self.part)) if self.part else net
             except TypeError:  # it has no such argument
                 continue
         raise ValueError(self.name)
+
+
+def _as_network(part: Any) -> Any:
+    """A graph saves names that another one cannot load, unless it is a child."""
+    if not isinstance(part, mx.gluon.SymbolBlock):
+        return part
+    network = mx.gluon.nn.HybridSequential(prefix="")
+    network.add(part)
+    return network
 
 
 def _of(names: str, *inputs: tuple[int, ...], part: str = "", **more: Any) -> list[Network]:
@@ -204,7 +213,8 @@ def _make_random(net: Any) -> None:
     net.collect_params(".*gamma").setattr("init", "ones")
     mx.random.seed(0)
     # GluonCV's graphs take no other initializer than the default one.
-    init = mx.init.Uniform() if isinstance(net, mx.gluon.SymbolBlock) else mx.init.Xavier()
+    graphs = any(isinstance(each, mx.gluon.SymbolBlock) for each in net._children.values())
+    init = mx.init.Uniform() if graphs else mx.init.Xavier()
     net.initialize(init, force_reinit=True)
 
 
@@ -213,10 +223,15 @@ def _forward(net: Any, x: list[Any]) -> list[Any]:
         outputs = list(accumulate(net, lambda y, stage: stage(y), initial=x[0]))[1:]
     else:
         outputs = net(*x)
-    flat = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     if isinstance(outputs, dict):
-        flat = list(outputs.values())
-    return [each for each in flat if isinstance(each, mx.nd.NDArray)]
+        outputs = list(outputs.values())
+    return [each for each in _flat(outputs) if isinstance(each, mx.nd.NDArray)]
+
+
+def _flat(outputs: Any) -> list[Any]:
+    if not isinstance(outputs, (list, tuple)):
+        return [outputs]
+    return [each for output in outputs for each in _flat(output)]
 
 
 def _run(net: Any, x: list[Any]) -> list[np.ndarray]:
