@@ -17,6 +17,8 @@ from numpy.typing import NDArray
 from scipy import stats
 
 COLORS = {"plain": "#0072B2", "DO-Conv": "#D55E00"}
+WIDTH = 7.0
+"""Inches, at least: the titles want them."""
 MARKERS = {"plain": "o", "DO-Conv": "s"}
 
 
@@ -67,7 +69,7 @@ def forest_and_curves(
 def forests(panels: Mapping[str, Sequence[Interval]], title: str) -> Figure:
     """Differences with their intervals, a panel for each setting."""
     rows = max(len(each) for each in panels.values())
-    size = (3.4 * len(panels) + 1.6, 1.2 + 0.24 * rows)
+    size = (max(WIDTH, 3.4 * len(panels) + 1.6), 1.2 + 0.24 * rows)
     figure, axes_of = plt.subplots(
         1, len(panels), figsize=size, layout="constrained", sharey=True, squeeze=False
     )
@@ -84,7 +86,11 @@ def over_rates(
 ) -> Figure:
     """Accuracy over the learning rate, both arms, a panel for each network."""
     figure, axes_of = plt.subplots(
-        1, len(panels), figsize=(3 * len(panels), 3.2), layout="constrained", squeeze=False
+        1,
+        len(panels),
+        figsize=(max(WIDTH, 3 * len(panels)), 3.2),
+        layout="constrained",
+        squeeze=False,
     )
     for axes, (name, arms) in zip(axes_of[0], panels.items(), strict=True):
         for rates, band in arms.values():
@@ -109,7 +115,7 @@ def _forest(axes: Axes, intervals: Sequence[Interval], names: Sequence[str] | No
         axes.plot(each.mean, y, "o" if each.low < each.high else "D", color=color, markersize=4)
     axes.axvline(0, color="black", linewidth=0.8, linestyle=":")
     axes.set_yticks(range(len(names), 0, -1), names, fontsize=8)
-    axes.set_xlabel("DO-Conv minus plain, points (95 % interval)", fontsize=8)
+    axes.set_xlabel("points beyond plain (95 % interval)", fontsize=8)
     axes.grid(axis="x", alpha=0.3)
 
 

@@ -7,7 +7,7 @@ from benchmarks.accuracy.studies.study import Budget, Search, Study
 
 ARMS = ("plain", "DO-Conv")
 NETWORKS = ("plain", "resnet", "depthwise", "grouped", "unnormalized")
-RATES = (0.0125, 0.025, 0.05, 0.1, 0.2, 0.4, 0.8)
+RATES = (0.00625, 0.0125, 0.025, 0.05, 0.1, 0.2, 0.4)
 """Each twice the one before, so that the grid holds the plain network at a raised rate too."""
 RECIPE = Recipe(batch=64, momentum=0.9, weight_decay=5e-4, schedule="cosine")
 
