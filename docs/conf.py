@@ -64,18 +64,18 @@ def _links(app: Sphinx, name: str, content: list[str]) -> None:
         content[0] = content[0].replace(f"]({file})", f"]({page})")
 
 
-MARKUP = re.compile(r"(``.*?``|^\s*\* |\*\*\S(?:[^*]*\S)?\*\*)")
-"""Literals, bullets, bold: everything else in a docstring is meant as it stands."""
+MARKUP = re.compile(r"(``.*?``|:\w+:`[^`]*`|^\s*\* |\*\*\S(?:[^*]*\S)?\*\*)")
+"""Literals, references, bullets, bold: everything else in a docstring is meant as it stands."""
 
 
 def _as_text(app: Sphinx, kind: str, name: str, thing: Any, options: Any, lines: list[str]) -> None:
-    """A lone star or bar, as in ``(O, I/g, *kernel_size)``, is no markup."""
+    """A lone star, bar or final underscore, as in ``(O, I/g, *kernel_size)``, is no markup."""
     dialogue = False
     for number, line in enumerate(lines):
         dialogue = bool(line.strip()) and (dialogue or line.lstrip().startswith(">>>"))
         if not dialogue:
             parts = MARKUP.split(line)
-            parts[::2] = [re.sub(r"([*|])", r"\\\1", part) for part in parts[::2]]
+            parts[::2] = [re.sub(r"([*|]|(?<=\w)_(?!\w))", r"\\\1", part) for part in parts[::2]]
             lines[number] = "".join(parts)
 
 
