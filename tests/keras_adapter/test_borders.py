@@ -14,11 +14,9 @@ from doconv_tf import DOConv2D, convert, fold, summary
 from doconv_tf import messages as keras_messages
 from tests.keras_adapter.helpers import (
     BACKEND,
-    Block,
     batch,
     over_parameterized,
     randomize,
-    randomize_D,
     run,
     small_functional,
     small_sequential,
@@ -89,8 +87,9 @@ def test_large_kernels_are_told_of_and_can_be_left() -> None:
     model = keras.Sequential([keras.Input((8, 8, 16)), *layers])
     with pytest.warns(UserWarning, match=r"D has 14,7\d\d,\d\d\d numbers") as said:
         convert(model)
-    assert "layer 'large' has the most" in str(said[0].message)
-    assert Path(said[0].filename) == Path(__file__)
+    (said,) = [each for each in said if "numbers" in str(each.message)]
+    assert "layer 'large' has the most" in str(said.message)
+    assert Path(said.filename) == Path(__file__)
     assert [row.S for row in summary(convert(model, max_kernel_elements=25))] == [None, 9]
 
 
@@ -145,13 +144,18 @@ def test_fold_tells_of_a_saved_model(tmp_path: Path) -> None:
 def test_fold_tells_of_a_wrapped_module() -> None:
     import torch
 
-    import doconv_torch
+    class Converted(torch.nn.Module):
+        def __init__(self) -> None:
+            super().__init__()
+            self.conv = torch.nn.Conv2d(4, 4, 3)
+            self.conv.D = torch.nn.Parameter(torch.zeros(4, 9, 9))
 
-    module = doconv_torch.DOConv2d(4, 4, 3)
-    model = keras.Sequential([keras.Input((4, 8, 8)), L.TorchModuleWrapper(module.to("cpu"))])
+        def forward(self, x: Any) -> Any:
+            return self.conv(x)
+
+    model = keras.Sequential([keras.Input((4, 8, 8)), L.TorchModuleWrapper(Converted())])
     with pytest.warns(UserWarning, match="a wrapped module holds 1 D's"):
         fold(model, inplace=True)
-    assert torch.is_tensor(module.D)
 
 
 # --- optimizers --------------------------------------------------------------------------
@@ -266,10 +270,8 @@ def test_decay_by_the_optimizer_acts_on_D_and_the_kernels_regularizer_does_not()
     layer.build((None, 8, 8, 4))
     layer._kernel.assign(np.zeros(layer._kernel.shape))
     layer.D.assign(np.ones(layer.D.shape))
-    assert float(sum(layer.losses)) == 0
+    assert [float(keras.ops.convert_to_numpy(loss)) for loss in layer.losses] == [0]
     optimizer = keras.optimizers.AdamW(0.1, weight_decay=0.5)
     zeros = [keras.ops.zeros(v.shape) for v in layer.trainable_variables]
     optimizer.apply(zeros, layer.trainable_variables)
-    np.testing.assert_allclose(layer.D, 0.95, rtol=1e-6)
-    assert isinstance(Block(4), L.Layer)
-    randomize_D(layer)
+    np.testing.assert_allclose(keras.ops.convert_to_numpy(layer.D.value), 0.95, rtol=1e-6)
