@@ -91,6 +91,10 @@ BROKEN: dict[str, tuple[dict[str, Any], str]] = {
     "official without D": (changed(THEIRS, {"stem.D": None}), "must have W and D"),
     "official without W": (changed(THEIRS, {"stem.W": None}), "must have"),
     "official of other S": (changed(THEIRS, {"stem.W": ONES(8, 3, 8)}), "fit each other"),
+    "official of another d_diag": (
+        changed(THEIRS, {"stem.d_diag": ONES(1, 9, 9)}),
+        "`d_diag` must have shape (3, 9, 9)",
+    ),
     "both kinds of arrays": (changed(THEIRS, {"stem.weight": ONES(1)}), "must fit"),
     "an array twice": (
         changed(STATE, {"0.parametrizations.weight.original": ONES(4, 3, 3, 3)}),

@@ -162,3 +162,41 @@ def test_a_class_that_is_not_there_is_named(tmp_path: Path) -> None:
 
     keras.Sequential([keras.Input((9, 9, 4)), Own(8, 3)]).save(tmp_path / "file.keras")
     assert "Own" in fail(1, "inspect", tmp_path / "file.keras")
+
+
+def test_a_compiled_model_is_said_to_come_out_uncompiled(tmp_path: Path) -> None:
+    model = trained(plain_model())
+    model.compile("adam", "mse")
+    file, out = tmp_path / "file.keras", tmp_path / "out.keras"
+    model.save(file)
+    assert "is written uncompiled" in succeed("fold", file, out).err
+    assert not keras.models.load_model(out).compiled
+    plain_model().save(file)
+    assert succeed("convert", file, out).err == ""
+
+
+def test_all_that_keras_says_is_said(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    def refuse(*args: Any, **options: Any) -> None:
+        raise ValueError("Layer x is wrong.\n\nIts kernel has other sizes.\nReceived: 3")
+
+    plain_model().save(tmp_path / "file.keras")
+    monkeypatch.setattr(keras.models, "load_model", refuse)
+    error = fail(1, "inspect", tmp_path / "file.keras")
+    assert "Layer x is wrong. Its kernel has other sizes. Received: 3" in error
+
+
+def test_verify_looks_before_the_file_becomes_OUT(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    fold = doconv_tf.fold
+
+    def wrong(model: Any, *, inplace: bool) -> Any:
+        model = fold(model, inplace=inplace)
+        kernel = model.get_layer("stem").kernel
+        kernel.assign(kernel * (1 + 2**-21))
+        return model
+
+    trained(plain_model()).save(tmp_path / "file.keras")
+    monkeypatch.setattr(doconv_tf, "fold", wrong)
+    error = fail(1, "fold", tmp_path / "file.keras", tmp_path / "out.keras", "--verify")
+    assert "the written kernel differs" in error

@@ -11,6 +11,7 @@ from __future__ import annotations
 
 import argparse
 import faulthandler
+import io
 import multiprocessing
 import os
 import resource
@@ -21,15 +22,20 @@ import time
 import warnings
 from collections import Counter
 from collections.abc import Iterator, Sequence
+from contextlib import redirect_stderr, redirect_stdout
+from functools import cache
 from importlib import import_module
 from pathlib import Path
-from typing import Any
+from typing import Any, NamedTuple
 
+from typer.main import get_command
+
+from tests.cli.command import app
 from tests.fuzz.formats import FORMATS, sound
 from tests.fuzz.hostile import hostile
 from tests.fuzz.mutants import mutants
 
-BATCH = 250
+BATCH = 1000
 SECONDS = 30
 BYTES = 1 << 30
 _STARTS = ("os.system", "subprocess.Popen", "os.exec", "os.posix_spawn", "os.fork",
@@ -76,12 +82,33 @@ def commands(path: Path, out: Path, options: Sequence[str], turn: int) -> Iterat
         yield ["convert", str(path), str(out), "--groups", "1", *own]
 
 
+class Done(NamedTuple):
+    code: Any
+    out: str
+    err: str
+
+
+def run(*arguments: str) -> Done:
+    """Run the command; what is built of its options is built once."""
+    out, err = io.StringIO(), io.StringIO()
+    code: Any = None
+    with redirect_stdout(out), redirect_stderr(err):
+        try:
+            _command().main(list(arguments), prog_name="doconv")
+        except SystemExit as end:
+            code = end.code or 0
+    return Done(code, out.getvalue(), err.getvalue())
+
+
+@cache
+def _command() -> Any:
+    return get_command(app)
+
+
 def faults(
     folder: Path, suffix: str, data: bytes, options: Sequence[str], turn: int, watch: Watch | None
 ) -> list[str]:
     """Give one file to the command; what went wrong."""
-    from tests.cli.command import run
-
     path, out = folder / f"file{suffix}", folder / f"out{suffix}"
     path.write_bytes(data)
     found = []

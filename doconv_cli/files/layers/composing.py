@@ -7,8 +7,11 @@ from collections.abc import Iterator, Mapping
 
 import numpy as np
 
-from doconv_cli.files.layers.entries import PIECE, RAW, Array, Content, Entry, narrowed, widened
+from doconv_cli.files.layers.entries import RAW, Array, Content, Entry, narrowed, widened
 from doconv_core import DOConvSpec, fold_kernel, identity
+
+ELEMENTS = 1 << 18
+"""How many are worked on at a time, in float64."""
 
 
 def fold_in_pieces(
@@ -56,7 +59,7 @@ def offset_size(spec: DOConvSpec, D: Content | None) -> float:
     """Size of D relative to the identity: the ratio of their Frobenius norms."""
     if D is None:
         return 0.0
-    step = max(1, PIECE // (spec.K * spec.S))
+    step = max(1, ELEMENTS // (spec.K * spec.S))
     total = 0.0
     with np.errstate(over="ignore", invalid="ignore"):  # what is not finite is shown as such
         for start in range(0, spec.in_channels, step):
@@ -68,7 +71,7 @@ def offset_size(spec: DOConvSpec, D: Content | None) -> float:
 
 def rows_agree(D: Content) -> bool:
     """Whether every input channel has the same D, so that it does not matter which is whose."""
-    first, step = rows(D, 0, 1), max(1, PIECE // math.prod(D.shape[1:]))
+    first, step = rows(D, 0, 1), max(1, ELEMENTS // math.prod(D.shape[1:]))
     return all(
         bool((rows(D, start, min(start + step, D.shape[0])) == first).all())
         for start in range(0, D.shape[0], step)
@@ -103,8 +106,8 @@ def _pieces(spec: DOConvSpec) -> Iterator[tuple[slice, slice]]:
     g, a = spec.groups, spec.in_channels // spec.groups
     # W's and D's columns of one channel
     one = (spec.out_channels // g + spec.K) * spec.S
-    several = max(1, PIECE // (one * a))
-    inputs = a if several > 1 or one * a <= PIECE else max(1, PIECE // one)
+    several = max(1, ELEMENTS // (one * a))
+    inputs = a if several > 1 or one * a <= ELEMENTS else max(1, ELEMENTS // one)
     for group in range(0, g, several):
         for start in range(0, a, inputs):
             yield slice(group, min(group + several, g)), slice(start, min(start + inputs, a))

@@ -18,7 +18,7 @@ from doconv_core.files.reading import open_regular
 Array = NDArray[Any]
 
 PIECE = 1 << 20
-"""Bytes or elements that are worked on at a time."""
+"""Bytes that are copied at a time."""
 
 RAW = {"float16": "<f2", "bfloat16": "<u2", "float32": "<f4", "float64": "<f8"}
 """A convolution's types, and what NumPy stores their bytes as: it has no bfloat16."""

@@ -15,8 +15,8 @@ import numpy as np
 
 from doconv_cli.files.errors import VerifyError
 from doconv_cli.files.formats.checkpoint import CheckpointFile
-from doconv_cli.files.layers.composing import raw
-from doconv_cli.files.layers.entries import PIECE, Array, widened
+from doconv_cli.files.layers.composing import ELEMENTS, raw
+from doconv_cli.files.layers.entries import Array, widened
 from doconv_cli.files.layers.layers import DOLayer, Layer, OfficialDOLayer, PlainLayer, sibling
 from doconv_core import DOConvSpec
 from doconv_core.kernel.layout import from_canonical
@@ -133,7 +133,7 @@ def difference(own: Factors, kernel: Array, dtype: str) -> float:
     worst = 0.0
     # Groups, and in them the first axis, a few at a time.
     first = W.shape[1]
-    step = max(1, PIECE // max(1, W[0, 0].size))
+    step = max(1, ELEMENTS // max(1, W[0, 0].size))
     for group in range(0, g, max(1, step // first)):
         groups = slice(group, group + max(1, step // first))
         for start in range(0, first, step):
