@@ -137,8 +137,10 @@ class DOConv1D(nn.Conv1D):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...
@@ -170,8 +172,10 @@ class DOConv1DTranspose(nn.Conv1DTranspose):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...
@@ -202,8 +206,10 @@ class DOConv2D(nn.Conv2D):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...
@@ -235,8 +241,10 @@ class DOConv2DTranspose(nn.Conv2DTranspose):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...
@@ -267,8 +275,10 @@ class DOConv3D(nn.Conv3D):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...
@@ -300,8 +310,10 @@ class DOConv3DTranspose(nn.Conv3DTranspose):
         bias_initializer: Any = "zeros",
         in_channels: int = 0,
         *,
-        D_mul: int | None = None,
+        D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, x: _Array) -> _Array: ...

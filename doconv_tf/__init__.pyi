@@ -151,6 +151,8 @@ class DOConv1D(keras.layers.Conv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -186,6 +188,8 @@ class DOConv1DTranspose(keras.layers.Conv1DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -221,6 +225,8 @@ class DOConv2D(keras.layers.Conv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -256,6 +262,8 @@ class DOConv2DTranspose(keras.layers.Conv2DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -291,6 +299,8 @@ class DOConv3D(keras.layers.Conv3D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -326,6 +336,8 @@ class DOConv3DTranspose(keras.layers.Conv3DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -360,6 +372,8 @@ class DODepthwiseConv1D(keras.layers.DepthwiseConv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -394,6 +408,8 @@ class DODepthwiseConv2D(keras.layers.DepthwiseConv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -432,6 +448,8 @@ class DOSeparableConv1D(keras.layers.SeparableConv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -470,6 +488,8 @@ class DOSeparableConv2D(keras.layers.SeparableConv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...

@@ -24,6 +24,13 @@ from typing import Any
 ROOT = Path(__file__).parents[2]
 
 SIZE = "int | tuple[int, ...]"
+CHOICES = {
+    "composition": 'Literal["kernel", "feature"]',
+    "evaluation": 'Literal["auto", "kernels", "outputs"]',
+    "D_init": 'Literal["identity", "random"]',
+    "W_extra_init": 'Literal["zeros", "random"]',
+}
+"""Those of our own arguments that are one of a few words."""
 
 
 @dataclass(frozen=True)
@@ -213,12 +220,10 @@ def _parameter(parameter: inspect.Parameter, adapter: Adapter, owner: Any) -> st
 
 
 def _type(parameter: inspect.Parameter, adapter: Adapter, owner: Any) -> str:
-    if parameter.name == "composition":
-        return 'Literal["kernel", "feature"]'
     if parameter.name == "D_mul":
         return "int | None" if parameter.annotation == "int | None" else 'int | Literal["K"] | None'
-    if parameter.name == "evaluation":
-        return 'Literal["auto", "kernels", "outputs"]'
+    if parameter.name in CHOICES:
+        return CHOICES[parameter.name]
     found: Any = parameter.annotation
     if isinstance(found, str):
         found = eval(found, vars(sys.modules[owner.__module__]))
