@@ -1,4 +1,4 @@
-# make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
+# make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras, tf_keras or gluon too)
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make lint    ruff and mypy
@@ -15,6 +15,7 @@ ARGS ?=
 
 PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
+PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench clean
@@ -26,7 +27,7 @@ demo: .venv/.made-$(FRAMEWORK)
 test: lint .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
-# One of its runs: star (all three frameworks), oldest (NumPy), jax, keras-on-torch.
+# One of its runs: star (all four frameworks), oldest (NumPy), jax, keras-on-torch.
 test-star: .venv-star/.made
 test-oldest: .venv-oldest/.made
 test-jax test-keras-on-torch: .venv-modern/.made
@@ -61,7 +62,7 @@ clean:
 
 .venv-star/.made: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv-star .made --constraint constraints/numpy1.txt --editable '.[test]' \
-	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_gluon) ruff mypy
+	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_tf_keras) $(PACKAGES_gluon) ruff mypy
 
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
 	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \

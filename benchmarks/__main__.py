@@ -14,15 +14,15 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.frame.program import RESULTS, Preset
+from benchmarks.frame.program import MEASURED, RESULTS, Preset
 from doconv_core.frameworks import FRAMEWORKS
 
 PROGRAMS = {
-    "step_time": tuple(FRAMEWORKS),
-    "composition": tuple(FRAMEWORKS),
-    "memory": tuple(FRAMEWORKS),
-    "inference": tuple(FRAMEWORKS),
-    "sweep": tuple(FRAMEWORKS),
+    "step_time": MEASURED,
+    "composition": MEASURED,
+    "memory": MEASURED,
+    "inference": MEASURED,
+    "sweep": MEASURED,
     "accuracy": ("torch",),
 }
 
