@@ -8,7 +8,7 @@ import numpy as np
 import pytest
 import tensorflow as tf
 import tf_keras
-from tf_keras.src.engine.functional import Functional
+from tf_keras.src.engine.functional import get_network_config
 
 import doconv_tf_keras
 from doconv_core import DOConvSpec, layer_cost, messages
@@ -156,7 +156,7 @@ def test_a_copy_shares_no_variable_and_keeps_every_flag(kind: str) -> None:
 def test_a_copied_graph_can_be_looked_into_and_copied_again() -> None:
     copy = convert(fold(convert(Backbone())))
     names = [layer.name for layer in copy.layers]
-    assert [each["name"] for each in Functional.get_config(copy)["layers"]] == names
+    assert [each["name"] for each in get_network_config(copy)["layers"]] == names
     assert [copy.get_layer(name).name for name in names] == names
 
 
