@@ -1,4 +1,4 @@
-# make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras or gluon too)
+# make demo    real digits, plain against DO-Conv, in under 3 minutes (FRAMEWORK=keras, tf_keras, gluon)
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
@@ -21,11 +21,12 @@ ARGS ?=
 
 PACKAGES_torch = torch
 PACKAGES_keras = keras tensorflow-cpu
+PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
-    test-zoo-keras test-install check lint mutate fuzz stubs pyright docs pictures package bench \
-    data evidence clean
+    test-zoo-keras test-zoo-tf-models test-install check lint mutate fuzz stubs pyright docs \
+    pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -34,7 +35,7 @@ demo: .venv/.made-$(FRAMEWORK)
 test: lint .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
-# One of its runs: star (all three frameworks), oldest (NumPy), jax, keras-on-torch.
+# One of its runs: star (all four frameworks), oldest (NumPy), jax, keras-on-torch.
 test-star: .venv-star/.made
 test-oldest: .venv-oldest/.made
 test-jax test-keras-on-torch: .venv-modern/.made
@@ -46,7 +47,7 @@ check: lint
 	.venv-star/bin/python tests/environments.py check -- $(ARGS)
 
 # Not part of `make test`. ARGS="--all" takes every member of each family.
-test-zoo: test-zoo-gluon test-zoo-keras
+test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models
 
 test-zoo-gluon: .venv-star/.made
 	mkdir -p build
@@ -55,6 +56,11 @@ test-zoo-gluon: .venv-star/.made
 test-zoo-keras: .venv-zoo-keras/.made
 	mkdir -p build
 	KERAS_BACKEND=tensorflow .venv-zoo-keras/bin/python -m tests.zoo.keras build/zoo-keras.csv $(ARGS)
+
+# TensorFlow's Model Garden: its networks and its trainer.
+test-zoo-tf-models: .venv-tf-models/.made
+	.venv-tf-models/bin/python -m pytest tests/zoo
+	.venv-tf-models/bin/python -m tests.zoo.tf_models $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -114,7 +120,7 @@ evidence: .venv-star/.made
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
-	    build dist docs/_build
+	    .venv-tf-models build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -124,7 +130,7 @@ clean:
 
 .venv-star/.made: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv-star .made --constraint constraints/numpy1.txt --editable '.[test]' \
-	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_gluon) ruff mypy
+	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_tf_keras) $(PACKAGES_gluon) ruff mypy
 
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
 	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \
@@ -147,3 +153,7 @@ clean:
 	$(ENVIRONMENT) .venv-zoo-keras .installed --constraint constraints/numpy1.txt --editable . \
 	    $(PACKAGES_keras)
 	$(ENVIRONMENT) .venv-zoo-keras .made --no-deps --requirement constraints/zoo-keras.txt
+.venv-tf-models/.made: pyproject.toml constraints/numpy1.txt constraints/tf_models.txt
+	$(ENVIRONMENT) .venv-tf-models .made-base --constraint constraints/numpy1.txt \
+	    --editable '.[test]' keras $(PACKAGES_tf_keras) opencv-python pandas PyYAML
+	$(ENVIRONMENT) .venv-tf-models .made --no-deps --requirement constraints/tf_models.txt

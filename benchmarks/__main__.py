@@ -15,7 +15,7 @@ from typing import Annotated
 
 import typer
 
-from benchmarks.frame.program import RESULTS, Preset
+from benchmarks.frame.program import MEASURED, RESULTS, Preset
 from doconv_core.frameworks import FRAMEWORKS
 
 ROOT = Path(__file__).parents[1]
@@ -35,9 +35,10 @@ def main(
 ) -> None:
     """Run every benchmark for every framework that is installed."""
     failed = []
-    for framework, known in FRAMEWORKS.items():
-        if importlib.util.find_spec(known.module) is None:
-            typer.echo(f"{known.module} is not installed", err=True)
+    for framework in MEASURED:
+        module = FRAMEWORKS[framework].module
+        if importlib.util.find_spec(module) is None:
+            typer.echo(f"{module} is not installed", err=True)
             continue
         for arguments in _commands(framework, preset.value, out):
             start = time.perf_counter()

@@ -41,9 +41,11 @@ FRAMEWORKS = {
     for each in (
         Framework("torch", "doconv_torch", "torch", ("torch",), "torch"),
         Framework("keras", "doconv_tf", "tf", ("keras", "tensorflow", "tensorflow-cpu"), "keras"),
+        Framework("tf_keras", "doconv_tf_keras", "tf-keras",
+                  ("tf_keras", "tensorflow", "tensorflow-cpu"), "tf_keras"),
         Framework("gluon", "doconv_gluon", "gluon", ("mxnet", "gluoncv"), "mxnet", (3, 11)),
     )
-}
+}  # fmt: skip
 
 
 @contextmanager

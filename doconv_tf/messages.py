@@ -3,6 +3,10 @@
 from __future__ import annotations
 
 from doconv_core.messages.layer import error, named
+from doconv_keras.messages import holder_is_fitted, not_built, optimizer_is_built
+
+__all__ = ["LORA", "cannot_copy", "holder_is_fitted", "legacy_keras", "no_lora", "not_built",
+           "optimizer_is_built"]  # fmt: skip
 
 LORA = "LoRA has frozen its kernel"
 LOADED_OR_WRAPPED = "a loaded SavedModel or a wrapped module"
@@ -31,30 +35,6 @@ def no_lora(layer: str, kind: str) -> str:
         f"cannot enable LoRA on {named(layer)}",
         {"type": kind},
         "LoRA freezes the kernel that D over-parameterizes: fold() first, then enable it.",
-    )
-
-
-def not_built(layer: str, kind: str) -> str:
-    return error(
-        f"cannot fold {named(layer)}: it must be built",
-        {"type": kind},
-        "Run one batch through the model first, then fold().",
-    )
-
-
-def optimizer_is_built(model: str) -> str:
-    return error(
-        "convert(inplace=True) must come before the optimizer is built",
-        {"model": model},
-        "This one lists the plain model's variables and would not train D: "
-        "compile() the model anew and convert before fit(), or convert a copy.",
-    )
-
-
-def holder_is_fitted(model: str) -> str:
-    return (
-        f"The model {model!r} holds layers that were changed in place, and its optimizer, built "
-        "before, does not know their new variables: compile() it anew before its next fit()."
     )
 
 

@@ -36,10 +36,10 @@ class Run(NamedTuple):
 _CORE = ["tests/core/test_kernel.py", "tests/core/test_condconv.py", "tests/core/test_xsepconv.py",
          "tests/core/test_planning.py", "tests/core/test_summary.py"]  # fmt: skip
 RUNS = {
-    # All three frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
+    # All four frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
     "star": Run(
         ".venv-star",
-        {"DOCONV_BACKENDS": "torch,keras,gluon", "KERAS_BACKEND": "tensorflow"},
+        {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"},
         ["--doctest-modules", "tests", "doconv_core", "doconv_torch"],
     ),
     # The core alone, on the oldest NumPy that it supports.

@@ -27,6 +27,9 @@ from doconv_core.frameworks import FRAMEWORKS
 RESULTS = Path(__file__).parents[1] / "results"
 ROUNDS = "How often each way is measured; else by the preset."
 
+MEASURED = ("torch", "keras", "gluon")
+"""What most programs are written for."""
+
 Framework = Enum("Framework", {name: name for name in FRAMEWORKS}, type=str)  # type: ignore[misc]
 """What ``--framework`` takes."""
 

@@ -1,22 +1,28 @@
-"""The variables of a layer as NumPy arrays in the canonical layout, and back.
-
-A CondConv layer's canonical arrays have an axis of experts in front.
-"""
+"""The variables of a layer as NumPy arrays in the canonical layout, and back."""
 
 from __future__ import annotations
 
+from functools import partial
 from typing import Any
 
 import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from doconv_core import fold_kernel
-from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_keras import arrays
+from doconv_keras.arrays import WithW, in_layout, itemsize, write_W
 from doconv_tf import messages as keras_messages
 
-WithW = Any
-"""A layer of ours, which keeps W in its kernel variable."""
+__all__ = [
+    "WithW",
+    "folded_kernel",
+    "in_layout",
+    "itemsize",
+    "load_plain",
+    "read_W",
+    "to_numpy",
+    "write_W",
+]
 
 
 def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
@@ -26,31 +32,8 @@ def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-def itemsize(dtype: str) -> int:
-    """Bytes of one number; bfloat16 is no type of NumPy's."""
-    return int("".join(filter(str.isdigit, dtype))) // 8
-
-
-def read_W(layer: WithW) -> NDArray[np.floating[Any]]:
-    """W of a built layer, (O, I/g, S)."""
-    spec, layout = layer.spec, layer.layout
-    variables = [layer._kernel] + ([] if layer.W_extra is None else [layer.W_extra])
-    columns = [to_canonical(spec, to_numpy(v), layout) for v in variables]
-    return np.concatenate(columns, axis=-1)
-
-
-def write_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
-    """Write a canonical W into a built layer."""
-    K = layer.spec.K
-    layer._kernel.assign(in_layout(layer, W[..., :K]))
-    if layer.W_extra is not None:
-        layer.W_extra.assign(in_layout(layer, W[..., K:], spatial=False))
-
-
-def folded_kernel(name: str, layer: WithW) -> NDArray[np.floating[Any]]:
-    """The kernel in the host's layout, or the experts', by float64; ``name`` is for errors."""
-    W, D = read_W(layer), None if layer.D is None else to_numpy(layer.D)
-    return in_layout(layer, fold_kernel(layer.spec, W, D, layer.variable_dtype, name))
+read_W = partial(arrays.read_W, to_numpy)
+folded_kernel = partial(arrays.folded_kernel, to_numpy)
 
 
 def load_plain(layer: WithW, store: Any) -> bool:
@@ -78,9 +61,3 @@ def load_plain(layer: WithW, store: Any) -> bool:
         values[..., :copies, :, :] = 0
         extra.assign(values)
     return True
-
-
-def in_layout(
-    layer: WithW, array: NDArray[np.floating[Any]], *, spatial: bool = True
-) -> NDArray[np.floating[Any]]:
-    return from_canonical(layer.spec, array, layer.layout, spatial=spatial)

@@ -15,6 +15,7 @@ from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.initialization import Start, start_of
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
+from doconv_keras import sizes
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.copying import copied
@@ -140,7 +141,7 @@ class DOConvNd(keras.layers.Layer):
     @classmethod
     def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
         """The sizes of a built layer, of this class or of its host."""
-        raise NotImplementedError
+        return sizes.spec_of(cls.layout, cls.W_of(layer).shape, layer, D_mul)
 
     @classmethod
     def W_of(cls, layer: Any) -> Any:
@@ -271,20 +272,10 @@ _register = keras.saving.register_keras_serializable(package="doconv_tf")
 class _DOConv(DOConvNd):
     layout = "kIO"
 
-    @classmethod
-    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
-        channels = cls.W_of(layer).shape[-2] * layer.groups
-        return DOConvSpec(channels, layer.filters, layer.kernel_size, layer.groups, D_mul)
-
 
 class _DODepthwiseConv(DOConvNd):
     layout = "kIM"
     role = "depthwise"
-
-    @classmethod
-    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
-        channels, multiplier = cls.W_of(layer).shape[-2:]
-        return DOConvSpec(channels, channels * multiplier, layer.kernel_size, channels, D_mul)
 
 
 class _DOSeparableConv(_DODepthwiseConv):
@@ -298,11 +289,6 @@ class _DOSeparableConv(_DODepthwiseConv):
 
 class _DOConvTranspose(DOConvNd):
     layout = "kOI"
-
-    @classmethod
-    def spec_of(cls, layer: Any, D_mul: int | str | None = None) -> DOConvSpec:
-        channels = cls.W_of(layer).shape[-1]
-        return DOConvSpec(channels, layer.filters, layer.kernel_size, 1, D_mul, transposed=True)
 
     def _depthwise(self, inputs: Any) -> Any:
         return ops.conv_transpose(

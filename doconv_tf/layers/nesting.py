@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-import gc
-from collections.abc import Iterator
 from typing import Any
 
 import keras
 
 from doconv_core import messages
+from doconv_keras import nesting
+from doconv_keras.nesting import children, everything, named_layers, paths
 from doconv_tf.layers.hosts import refuse_legacy
+
+__all__ = ["check_keras", "children", "everything", "holders", "named_layers", "paths"]
 
 
 def check_keras(model: Any) -> None:
@@ -20,64 +22,6 @@ def check_keras(model: Any) -> None:
     raise TypeError(messages.layer.wrong_type("model", model, "a Keras layer or model"))
 
 
-def children(layer: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """The layers that a layer holds directly; what ``Model.layers`` is, for any layer."""
-    held: list[keras.layers.Layer] = layer._flatten_layers(include_self=False, recursive=False)
-    return held
-
-
-def everything(root: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """A model and all layers in it, each once, holders before what they hold."""
-    held: list[keras.layers.Layer] = root._flatten_layers()
-    return held
-
-
 def holders(root: keras.layers.Layer) -> list[keras.layers.Layer]:
-    """Every living layer or model, compiled or not, that holds a layer of ``root``; ``root`` too.
-
-    Keras knows no way from a layer up to what holds it, so the garbage collector is asked: 0.1 s
-    beside TensorFlow. It does not show what ``gc.freeze`` has put aside.
-    """
-    inside = {id(layer) for layer in everything(root)}
-    # By type(): isinstance would also ask proxies, such as lazily imported modules, for a class.
-    # A layer whose constructor is still to come, or has failed, holds none.
-    living = [
-        each
-        for each in gc.get_objects()
-        if issubclass(type(each), keras.layers.Layer) and "_layers" in vars(each)
-    ]
-    return [each for each in living if not inside.isdisjoint(map(id, everything(each)))]
-
-
-def paths(root: keras.layers.Layer) -> Iterator[tuple[str, keras.layers.Layer]]:
-    """Every way from the root to a layer: "block/conv", and "" for the root itself.
-
-    A layer that several others hold comes once for each. Names that appear twice within one
-    layer are numbered: "conv", "conv_1".
-    """
-    yield "", root
-    yield from _paths_below(root, "", (root,))
-
-
-def _paths_below(
-    layer: keras.layers.Layer, prefix: str, above: tuple[keras.layers.Layer, ...]
-) -> Iterator[tuple[str, keras.layers.Layer]]:
-    used: set[str] = set()
-    for child in children(layer):
-        if any(child is holder for holder in above):
-            continue  # a layer may hold its own holder
-        name, number = child.name, 0
-        while name in used:
-            number += 1
-            name = f"{child.name}_{number}"
-        used.add(name)
-        yield prefix + name, child
-        yield from _paths_below(child, f"{prefix}{name}/", (*above, child))
-
-
-def named_layers(root: keras.layers.Layer) -> dict[str, keras.layers.Layer]:
-    """Each layer once, under the first of its names."""
-    first: dict[int, tuple[str, keras.layers.Layer]] = {}
-    for name, layer in paths(root):
-        first.setdefault(id(layer), (name, layer))
-    return dict(first.values())
+    """Every living layer or model that holds a layer of ``root``; ``root`` too."""
+    return nesting.holders(root, keras.layers.Layer, "_layers")

@@ -11,6 +11,7 @@ from numpy.typing import NDArray
 
 from doconv_core import DOConvSpec, LayerState, messages
 from doconv_core.files.placement import Place, place
+from doconv_keras.official import matched
 from doconv_tf.layers.arrays import write_W
 from doconv_tf.layers.families import family_of, write_kernel
 from doconv_tf.layers.nesting import check_keras, named_layers
@@ -62,7 +63,7 @@ def load_official(
     if source == "tf":
         placed = {id(v) for name in state for v in layers[name].weights}
         variables = {path: v for path, v in _variables(layers).items() if id(v) not in placed}
-        values = _matched(variables, {key.removesuffix(":0"): arrays[key] for key in others})
+        values = matched(variables, {key.removesuffix(":0"): arrays[key] for key in others})
     for variable, array in values:
         variable.assign(array)
     for name, own in state.items():
@@ -98,16 +99,3 @@ def _variables(layers: Mapping[str, keras.layers.Layer]) -> dict[str, Any]:
     # Holders come before what they hold, and list those variables too.
     holder = {id(v): (name, v) for name, layer in layers.items() for v in layer.weights}
     return {f"{name}/{v.name}" if name else v.name: v for name, v in holder.values()}
-
-
-def _matched(
-    variables: Mapping[str, Any], arrays: Mapping[str, NDArray[Any]]
-) -> list[tuple[Any, NDArray[Any]]]:
-    """Each variable with its array, or ValueError."""
-    missing, unexpected = variables.keys() - arrays.keys(), arrays.keys() - variables.keys()
-    if missing or unexpected:
-        raise ValueError(messages.files.official_variables(sorted(missing), sorted(unexpected)))
-    for path, array in arrays.items():
-        if array.shape != (expected := tuple(variables[path].shape)):
-            raise ValueError(messages.layer.bad_shape(path, array.shape, expected))
-    return [(variables[path], array) for path, array in arrays.items()]

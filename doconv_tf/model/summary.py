@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
-from contextlib import contextmanager
 from typing import Any
 
 import keras
@@ -12,6 +10,7 @@ import numpy as np
 from doconv_core import DOConvSpec, Summary, SummaryRow, messages
 from doconv_core.model.planning import Candidate
 from doconv_core.model.rows import Sizes, layer_row
+from doconv_keras.calls import noting_calls
 from doconv_tf.layers.arrays import itemsize
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.nesting import check_keras
@@ -42,7 +41,7 @@ def summary(model: keras.layers.Layer, inputs: Any = None) -> Summary:
     found = candidates(model)
     calls: dict[int, list[Sizes]] = {}
     if inputs is not None:
-        with _noting_calls([each.layer for each in found if _has_sizes(each.layer)], calls):
+        with noting_calls([each.layer for each in found if _has_sizes(each.layer)], calls):
             model(np.zeros(inputs, np.float32) if _is_shape(inputs) else inputs, training=False)
     return Summary(_row(each, calls.get(id(each.layer), [])) for each in found)
 
@@ -74,32 +73,6 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
 
 def _has_sizes(layer: Any) -> bool:
     return hasattr(layer, "rank")  # a recurrent layer's are its cell's
-
-
-@contextmanager
-def _noting_calls(layers: list[Any], calls: dict[int, list[Sizes]]) -> Iterator[None]:
-    """Shadow each layer's ``call`` by one that notes the sizes, as Keras has no hooks."""
-
-    def shadow(layer: Any, call: Any) -> Any:
-        def noting(inputs: Any, *args: Any, **kwargs: Any) -> Any:
-            outputs = call(inputs, *args, **kwargs)
-            first = 1 if layer.data_format == "channels_last" else 2
-            before, after = (tuple(t.shape)[first : first + layer.rank] for t in (inputs, outputs))
-            calls.setdefault(id(layer), []).append((int(inputs.shape[0]), before, after))
-            return outputs
-
-        return noting
-
-    own = {id(layer): vars(layer).get("call") for layer in layers}
-    for layer in layers:
-        vars(layer)["call"] = shadow(layer, layer.call)
-    try:
-        yield
-    finally:
-        for layer in layers:
-            del vars(layer)["call"]
-            if own[id(layer)] is not None:
-                vars(layer)["call"] = own[id(layer)]
 
 
 def _is_shape(inputs: Any) -> bool:

@@ -54,7 +54,8 @@ def rooms(root: Path) -> list[str]:
         for room, files in house.ROOMS.items():
             folder = root / adapter / room
             there = {path.stem for path in folder.glob("*.py")} - {"__init__"}
-            expected = files | house.EXTRAS[adapter].get(room, set())
+            absent = house.WITHOUT.get(adapter, {}).get(room, set())
+            expected = files - absent | house.EXTRAS[adapter].get(room, set())
             faults += [f"{adapter}/{room} lacks {name}.py" for name in sorted(expected - there)]
             faults += [f"{adapter}/{room} has {name}.py" for name in sorted(there - expected)]
     return faults

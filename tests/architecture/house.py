@@ -3,13 +3,16 @@
 from __future__ import annotations
 
 CORE = "doconv_core"
-ADAPTERS = ("doconv_torch", "doconv_tf", "doconv_gluon")
+KERAS = "doconv_keras"
+ADAPTERS = ("doconv_torch", "doconv_tf", "doconv_tf_keras", "doconv_gluon")
 CLI = "doconv_cli"
 BENCHMARKS = "benchmarks"
 
 BELOW: dict[str, tuple[str, ...]] = {
     CORE: (),
+    KERAS: (CORE,),
     **dict.fromkeys(ADAPTERS, (CORE,)),
+    **dict.fromkeys(("doconv_tf", "doconv_tf_keras"), (CORE, KERAS)),
     CLI: (CORE, *ADAPTERS),
     BENCHMARKS: (CORE, *ADAPTERS, CLI),
 }
@@ -38,6 +41,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
         "model": {"at_optimizer", "checks"},
     },
     "doconv_tf": {"layers": {"copying", "nesting", "swapping"}},
+    "doconv_tf_keras": {"layers": {"copying", "nesting", "swapping"}},
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
         "tensors": {"deconvolution", "kinds"},
@@ -45,6 +49,16 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
     },
 }
 """What one adapter needs beside them."""
+
+WITHOUT: dict[str, dict[str, set[str]]] = {
+    # Keras 3 has them, and what is built with them runs there; Model Garden has neither.
+    "doconv_tf_keras": {
+        "tensors": {"mixing"},
+        "layers": {"condconv", "routing", "xsepconv"},
+        "model": {"replacement"},
+    },
+}
+"""What one adapter has not, with the reason."""
 
 LAYER_CLASSES = ("do_conv", "condconv", "xsepconv")
 """The files of ``layers`` that define classes; a file of ``model`` asks families.py instead."""

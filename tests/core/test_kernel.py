@@ -51,7 +51,7 @@ def integers(shape: tuple[int, ...], seed: int = 0) -> np.ndarray:
 
 # --- the package stands alone --------------------------------------------------------------
 
-FRAMEWORKS = ("torch", "tensorflow", "keras", "jax", "mxnet", "gluoncv")
+FRAMEWORKS = ("torch", "tensorflow", "keras", "tf_keras", "jax", "mxnet", "gluoncv")
 
 
 def modules_after(statement: str) -> set[str]:
@@ -65,7 +65,15 @@ def modules_after(statement: str) -> set[str]:
 
 def test_the_core_imports_no_framework() -> None:
     loaded = modules_after("import doconv_core, tests.star.oracles.conv, doconv_core.kernel.layout")
-    assert not loaded & {*FRAMEWORKS, "safetensors", "doconv_torch", "doconv_tf", "doconv_gluon"}
+    ours = {"doconv_keras", "doconv_torch", "doconv_tf", "doconv_tf_keras", "doconv_gluon"}
+    assert not loaded & {*FRAMEWORKS, "safetensors", *ours}
+
+
+def test_what_lies_below_both_keras_adapters_imports_neither() -> None:
+    names = sorted(path.stem for path in (Path(__file__).parents[2] / "doconv_keras").glob("[!_]*"))
+    loaded = modules_after(f"import {', '.join(f'doconv_keras.{n}' for n in names if n[0] != 'p')}")
+    assert "doconv_keras" in loaded
+    assert not loaded & {*FRAMEWORKS, "doconv_tf", "doconv_tf_keras"}
 
 
 def test_the_test_above_can_fail(tmp_path: Path) -> None:

@@ -15,7 +15,7 @@ class Mutant:
 
     Attributes:
         mistake: in words.
-        framework: "core", "torch", "keras" or "gluon".
+        framework: "core", "torch", "keras", "tf_keras" or "gluon".
         path: the file that is changed.
         edits: what is replaced by what.
         test: the test that must fail.
@@ -52,6 +52,7 @@ CORNER = "the zeros of the 2 x 2 convolution change sides"
 AXES = "the pair's strides change axes"
 GROUPS = "every group uses the first one's D"
 ROWS = "the authors' TensorFlow rows of D keep their order"
+OF_GROUPS_1X1 = "feature composition multiplies the groups crosswise"
 GRADIENT = "the identity is left out of W's gradient"
 FOLLOWS = "a copy forgets what follows from variables"
 NAMES = "a copy has other names"
@@ -157,32 +158,41 @@ TORCH = _of(
     }),
 )  # fmt: skip
 
-KERAS = _of(
-    "keras",
-    "doconv_tf/tensors/composition.py",
-    (GROUPING, _star("keras", "grouped"), {
-        "(columns, spec.in_channels // g, g, spec.out_channels // g)":
-        "(columns, spec.in_channels, spec.out_channels // g)",
-        "ops.reshape(ops.transpose(W, (2, 1, 0, 3)), (spec.in_channels, columns, -1))":
-        "ops.transpose(W, (1, 0, 2))",
-        "    product = ops.reshape(product, (g, spec.in_channels // g, columns, ":
-        "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
-    }),
-    (GROUPS, _star("keras", "grouped"), {
-        "D @ W": "ops.tile(D[: spec.in_channels // spec.groups], (spec.groups, 1, 1)) @ W",
-    }),
-    (IDENTITY, _star("keras", "conv"), {"plain + D @ W": "D @ W"}),
-    (TURNED, _star("keras", "conv"), {"D @ W": "ops.transpose(D, (0, 2, 1)) @ W"}),
-    (RESIDUAL, _star("keras", "conv"), {"plain + D @ W": "plain"}),
-    (COPIES, _star("keras", "copies"), {"range(K, spec.S - spec.free_columns, K)": "range(0)"}),
-) + _of(
+
+def _keras(framework: str) -> list[Mutant]:
+    """Of what lies below both Keras adapters, seen by one of them."""
+    return _of(
+        framework,
+        "doconv_keras/composition.py",
+        (GROUPING, _star(framework, "grouped"), {
+            "(columns, spec.in_channels // g, g, spec.out_channels // g)":
+            "(columns, spec.in_channels, spec.out_channels // g)",
+            "ops.reshape(ops.transpose(W, (2, 1, 0, 3)), (spec.in_channels, columns, -1))":
+            "ops.transpose(W, (1, 0, 2))",
+            "    product = ops.reshape(product, (g, spec.in_channels // g, columns, ":
+            "    product = ops.reshape(product, (1, spec.in_channels, columns, ",
+        }),
+        (GROUPS, _star(framework, "grouped"), {
+            "D @ W":
+            "ops.concatenate([D[: spec.in_channels // spec.groups]] * spec.groups, 0) @ W",
+        }),
+        (IDENTITY, _star(framework, "conv"), {"plain + D @ W": "D @ W"}),
+        (TURNED, _star(framework, "conv"), {"D @ W": "ops.transpose(D, (0, 2, 1)) @ W"}),
+        (RESIDUAL, _star(framework, "conv"), {"plain + D @ W": "plain"}),
+        (COPIES, _star(framework, "copies"), {
+            "range(K, spec.S - spec.free_columns, K)": "range(0)",
+        }),
+    ) + _of(
+        framework,
+        "doconv_keras/arrays.py",
+        (FOLD, _fold(framework), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
+    )  # fmt: skip
+
+
+KERAS = _keras("keras") + _of(
     "keras",
     "doconv_tf/layers/do_conv.py",
     (STRIDE, _star("keras", "stride", "feature"), {"strides=self.strides": "strides=1"}),
-) + _of(
-    "keras",
-    "doconv_tf/layers/arrays.py",
-    (FOLD, _fold("keras"), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
 ) + _of(
     "keras",
     "doconv_tf/layers/copying.py",
@@ -197,6 +207,14 @@ KERAS = _of(
     (SLOTS, "tests/keras_adapter/test_borders.py::"
      "test_an_optimizer_forgets_D_when_its_model_is_folded_in_place[Adam]",
      {"            del remembered[position]": "            pass"}),
+)  # fmt: skip
+
+TF_KERAS = _keras("tf_keras") + _of(
+    "tf_keras",
+    "doconv_tf_keras/tensors/composition.py",
+    (OF_GROUPS_1X1, _star("tf_keras", "grouped", "feature"), {
+        "tf.transpose(W, (1, 0, 2))": "tf.transpose(W, (1, 0, 2))[::-1]",
+    }),
 )  # fmt: skip
 
 GLUON = _of(
@@ -286,4 +304,4 @@ FAMILY = _of(
     }),
 )  # fmt: skip
 
-MUTANTS = CORE + TORCH + KERAS + GLUON + FAMILY
+MUTANTS = CORE + TORCH + KERAS + TF_KERAS + GLUON + FAMILY

@@ -24,7 +24,8 @@ from pathlib import Path
 from tests.mutations.edits import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
-SOURCES = ("doconv_core", "doconv_torch", "doconv_tf", "doconv_gluon", "tests")
+SOURCES = ("doconv_core", "doconv_keras", "doconv_torch", "doconv_tf", "doconv_tf_keras",
+           "doconv_gluon", "tests")  # fmt: skip
 
 
 class StaleMutantError(Exception):

@@ -32,7 +32,7 @@ plain_cases = pytest.mark.parametrize(
 every_evaluation = pytest.mark.parametrize("evaluation", ["kernels", "outputs", "auto"])
 
 
-@pytest.fixture(params=backends.names(), scope="module")
+@pytest.fixture(params=backends.with_neighbours(), scope="module")
 def backend(request: pytest.FixtureRequest) -> CondConvBackend:
     family: CondConvBackend = backends.load(request.param, "family")
     return family

@@ -28,7 +28,7 @@ from tests.star.compare import assert_close
 every_case = pytest.mark.parametrize("case", CASES, ids=ids)
 
 
-@pytest.fixture(params=backends.names(), scope="module")
+@pytest.fixture(params=backends.with_neighbours(), scope="module")
 def backend(request: pytest.FixtureRequest) -> XSepConvBackend:
     found: XSepConvBackend = backends.load(request.param, "xsepconv")
     return found

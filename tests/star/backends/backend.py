@@ -1,7 +1,7 @@
 """What a framework must offer to take part in the star of tests (see tests/star/test_conv.py).
 
-`DOCONV_BACKENDS=torch,keras,gluon` makes a named framework that cannot be imported an error;
-unset, every framework that is missing is skipped with the reason.
+`DOCONV_BACKENDS=torch,keras,tf_keras,gluon` makes a named framework that cannot be imported an
+error; unset, every framework that is missing is skipped with the reason.
 """
 
 from __future__ import annotations
@@ -16,6 +16,7 @@ import pytest
 
 from doconv_core import LayerState, State
 from doconv_core.frameworks import FRAMEWORKS
+from tests.architecture import house
 from tests.star.cases.conv import Arrays, Case
 from tests.star.oracles.conv import Gradients
 from tests.star.training import Loss
@@ -94,6 +95,11 @@ def names() -> tuple[str, ...]:
     """The frameworks to test: those of DOCONV_BACKENDS, or all."""
     required = os.environ.get("DOCONV_BACKENDS")
     return tuple(required.split(",")) if required else NAMES
+
+
+def with_neighbours() -> tuple[str, ...]:
+    """Those of them whose adapters have CondConv and XSepConv."""
+    return tuple(name for name in names() if FRAMEWORKS[name].adapter not in house.WITHOUT)
 
 
 def load(name: str, kind: str = "backend") -> Any:

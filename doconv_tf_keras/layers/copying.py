@@ -1,0 +1,119 @@
+"""Copies of layers and models that share nothing with the original."""
+
+from __future__ import annotations
+
+import types
+from contextlib import nullcontext
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+from tf_keras.src.engine.functional import Functional  # which tf_keras does not export
+from tf_keras.src.saving.serialization_lib import SafeModeScope  # nor this
+
+from doconv_tf_keras import messages as tf_keras_messages
+from doconv_tf_keras.layers.nesting import everything
+from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
+
+GRAPHS = (Functional, tf_keras.Sequential)
+
+
+def copied(model: Any) -> Any:
+    """A copy of a layer or model: same classes, names, flags and values, but not compiled.
+
+    An optimizer belongs to the variables it was built for, so a copy has none.
+
+    Raises:
+        ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one.
+    """
+    try:
+        scope = made_where(model.weights[0]) if model.weights else nullcontext()
+        known = tf_keras.saving.custom_object_scope(_custom_objects(model))
+        # Safe mode guards against code in a file; this config never left the process.
+        with scope, known, SafeModeScope(False):
+            clone = _rebuilt(model)
+        _make_alike(model, clone)
+    except Exception as error:
+        fault = str(error) or type(error).__name__
+        kind = type(model).__name__
+        raise ValueError(tf_keras_messages.cannot_copy(kind, fault)) from error
+    return clone
+
+
+def _rebuilt(model: Any) -> Any:
+    """From its config; a graph layer by layer, as its config (2.21) forgets what is shared."""
+    rebuilt: dict[int, Any] = {}
+
+    def once(layer: Any) -> Any:
+        if id(layer) not in rebuilt:
+            if type(layer) in GRAPHS and layer.built:
+                made = tf_keras.models.clone_model(layer, clone_function=once)
+            else:
+                made = type(layer).from_config(layer.get_config())
+            rebuilt[id(layer)] = made
+        return rebuilt[id(layer)]
+
+    clone = once(model)
+    if model.built and not clone.built:
+        # A model's layers name their variables themselves.
+        named = model.weights and not isinstance(model, tf_keras.Model)
+        with tf.name_scope(name_scope(model.weights[0])) if named else nullcontext():
+            clone.build_from_config(model.get_build_config())
+    return clone
+
+
+def _custom_objects(model: tf_keras.layers.Layer) -> dict[str, Any]:
+    """The user's classes and functions, so that they need not be registered to be copied."""
+    found: dict[str, set[Any]] = {}
+    for layer in everything(model):
+        state = {k: v for k, v in vars(layer).items() if not k.startswith("_")}
+        for value in (layer, *state.values()):
+            if hasattr(type(value), "get_config"):
+                value = type(value)
+            elif not isinstance(value, types.FunctionType):
+                continue
+            if not value.__module__.startswith("tf_keras."):
+                found.setdefault(tf_keras.saving.get_registered_name(value), set()).add(value)
+    # Two of one name (lambdas) would be mistaken for each other: leave them to tf_keras's error.
+    return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
+
+
+def _make_alike(model: Any, clone: Any) -> None:
+    """Give a clone, and what it holds, the classes, names, flags and values of a model."""
+    held, remade = everything(model), everything(clone)
+    if len(held) != len(remade):
+        raise ValueError(tf_keras_messages.holds_otherwise(model.name, len(held), len(remade)))
+    pairs = list(zip(held, remade, strict=True))
+    for ours, theirs in pairs:
+        # What a layer of the user's own has made, it makes anew as it was before conversion.
+        if hasattr(ours, "remake_"):
+            ours.remake_(theirs)
+        if type(ours) is not type(theirs):
+            kinds = type(ours).__name__, type(theirs).__name__
+            raise ValueError(tf_keras_messages.rebuilt_otherwise(ours.name, *kinds))
+        theirs._name = ours.name  # one that nobody gave has another number
+        theirs.trainable = ours.trainable  # also sets what it holds, which comes later
+    for ours, theirs in pairs:
+        if isinstance(theirs, Functional):
+            _rename_graph(ours, theirs)
+    for ours, theirs in zip(model.weights, clone.weights, strict=True):
+        for one, other in zip(_single(ours), _single(theirs), strict=True):
+            other._handle_name = one.name
+    clone.set_weights(model.get_weights())
+
+
+def _rename_graph(ours: Functional, theirs: Functional) -> None:
+    """A functional model knows its nodes, inputs and outputs by its layers' names."""
+    theirs._network_nodes = {
+        f"{node.layer.name}_ib-{node.layer._inbound_nodes.index(node)}"
+        for nodes in theirs._nodes_by_depth.values()
+        for node in nodes
+    }
+    for names in ("input_names", "output_names", "_feed_input_names"):
+        if hasattr(ours, names):
+            setattr(theirs, names, list(getattr(ours, names)))
+
+
+def _single(variable: Any) -> tuple[Any, ...]:
+    """A variable, or those that a distributed one has on its devices."""
+    return tuple(getattr(uncast(variable), "values", None) or (uncast(variable),))

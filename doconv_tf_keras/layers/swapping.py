@@ -1,0 +1,49 @@
+"""A layer's change of class, in place: from the host's to ours and back.
+
+The kernel stays in the attribute in which the host keeps it, which a property of our class
+overrides. So everything that holds the layer (a functional graph, lists, attributes, a
+checkpoint's object graph) goes on holding it, and sharing and names stay.
+"""
+
+from __future__ import annotations
+
+from typing import Any
+
+import tf_keras
+
+from doconv_tf_keras.layers.hosts import HOSTS
+
+
+def over_parameterize(layers: list[tf_keras.layers.Layer], D_mul: int | str | None) -> None:
+    """Turn host layers into DO-Conv layers: all of them or none."""
+    changed: list[Any] = []
+    try:
+        for layer in layers:
+            layer.__class__ = HOSTS[type(layer)]
+            changed.append(layer)
+            layer.over_parameterize_(D_mul)
+    except BaseException:  # an initializer of the user's own, or an interrupt
+        for layer in changed:
+            layer.restore_()
+        raise
+
+
+def drop_D(layer: Any) -> None:
+    """Take D and W_extra away from a layer: as variables, and from its checkpoints and losses."""
+    for name in ("D", "W_extra"):
+        if name not in vars(layer):
+            continue
+        variable = vars(layer)[name]
+        delattr(layer, name)
+        if variable is not None:
+            # A layer's own __delattr__ (tf_keras 2.21) leaves the dependency, and with it a D that
+            # nobody trains in every later checkpoint.
+            layer._delete_tracking(name)
+            layer._callable_losses[:] = [
+                loss for loss in layer._callable_losses if not _is_of(loss, variable)
+            ]
+
+
+def _is_of(loss: Any, variable: Any) -> bool:
+    """Whether a penalty is that of a variable, which add_weight has bound to it."""
+    return any(part is variable or _is_of(part, variable) for part in getattr(loss, "args", ()))
