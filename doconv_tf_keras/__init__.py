@@ -10,6 +10,11 @@ Example:
     >>> deployed = fold(trainable)  # tf_keras.layers.Conv2D again, with the same config
 """
 
+from doconv_core.frameworks import importing
+
+with importing("tf_keras"):
+    import tf_keras  # noqa: F401
+
 from doconv_tf_keras.layers.do_conv import (
     DOConv1D,
     DOConv1DTranspose,

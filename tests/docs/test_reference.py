@@ -10,7 +10,7 @@ import pytest
 
 ROOT = Path(__file__).parents[2]
 PAGES = {"core": "doconv_core", "torch": "doconv_torch", "keras": "doconv_tf",
-         "gluon": "doconv_gluon"}  # fmt: skip
+         "tf_keras": "doconv_tf_keras", "gluon": "doconv_gluon"}  # fmt: skip
 
 
 def public(package: str) -> set[str]:
