@@ -46,7 +46,7 @@ test-modern: .venv-modern/.made
 mutate: .venv-star/.made
 	.venv-star/bin/python -m tests.mutations.run
 
-# Not part of `make test`: it takes an hour. ARGS="--all" takes every member of each family.
+# Not part of `make test`: minutes for each network. ARGS="--all" takes every member of each family.
 test-zoo: test-zoo-keras
 
 test-zoo-keras: .venv-zoo-keras/.made
