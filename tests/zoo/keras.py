@@ -105,6 +105,7 @@ def _examine(network: Network, row: Row) -> None:
     D = [variable for variable in converted.trainable_variables if variable.name == "D"]
     _train_a_step(converted, x)
     row.moved = sum(bool(np.any(keras.ops.convert_to_numpy(each.value))) for each in D)
+    before = _run(converted, x)
     for each in D:
         each.assign(0.05 * random.normal(size=each.shape))
 
@@ -121,6 +122,7 @@ def _examine(network: Network, row: Row) -> None:
     faults = {
         "convert changed it": row.unchanged != 0,
         "nothing was trained": row.moved == 0,
+        "D makes no difference": _difference(before, trained) == 0,
         "fold changed it": not row.folded < NEAR,
         "the untouched one differs": row.reloaded != 0,
     }

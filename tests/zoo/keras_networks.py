@@ -39,6 +39,9 @@ SMALLEST = (
 AT_LEAST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
 """Pixels, where a network takes no fewer than that."""
 
+GIVEN = {"weights": None, "classes": 10, "classifier_activation": None}
+"""To all of them; a softmax may saturate, and then hide every difference."""
+
 HUGE = 120_000_000
 """Parameters; a larger one does not train in a few GB."""
 
@@ -54,8 +57,7 @@ def _applications(everything: bool) -> Iterator[Network]:
     for name, make in sorted(vars(keras.applications).items()):
         if inspect.isfunction(make) and (everything or name in SMALLEST):
             size = AT_LEAST.get(name, SIZE)
-            # A NASNet builds weightless for its own size only with its classifier.
-            given = {"weights": None, "input_shape": (size, size, 3), "classes": 10}
+            given = {**GIVEN, "input_shape": (size, size, 3)}
             yield Network("keras.applications", name, lambda m=make, g=given: m(**g))
 
 
@@ -63,7 +65,7 @@ def _kimm(everything: bool) -> Iterator[Network]:
     for name in kimm.list_models():
         if everything or name in SMALLEST:
             size = AT_LEAST.get(name, SIZE)
-            given = {"weights": None, "input_shape": (size, size, 3), "classes": 10}
+            given = {**GIVEN, "input_shape": (size, size, 3)}
             make = getattr(kimm.models, name)
             yield Network("kimm", name, lambda m=make, g=given: m(**g))
 
