@@ -100,17 +100,13 @@ class ArrayFile(CheckpointFile):
         self, changes: list[tuple[Layer, dict[str, Content | str]]], out: Path, check: Check
     ) -> None:
         """Write the file with some layers' arrays replaced: D and W_extra behind the bias."""
-        gone = {key: layer for layer, _ in changes for key in _keys(layer)}
+        gone = {key for layer, _ in changes for key in _keys(layer)}
         made: dict[str, list[tuple[str, Content | str]]] = {}
         for layer, new in changes:
             first, bias = _keys(layer)[0], layer.weight.removesuffix("weight") + "bias"
             behind = bias if bias in self.contents else first
             for key, content in new.items():
-                if (
-                    content not in ("", None)
-                    and isinstance(content, Content)
-                    and content.dtype not in self.dtypes
-                ):
+                if not isinstance(content, str) and content.dtype not in self.dtypes:
                     raise ValueError(messages.files.no_bfloat16(self.path))
                 if key in self.contents and key not in gone:
                     raise ValueError(messages.files.bad_file(self.path, f"it has another {key!r}"))
