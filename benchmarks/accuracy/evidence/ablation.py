@@ -56,7 +56,12 @@ def made(records: Records) -> Section:
                 if each[index].difference and each[index].seeds > 1
             ]
     body.append(section.state(STUDY, size, records))
-    return Section("What in it does it", "\n\n".join(body), _answers(records), _picture(panels))
+    return Section(
+        "What in it does it",
+        "\n\n".join(body),
+        _answers(records, section.caution(size, example)),
+        _picture(panels),
+    )
 
 
 def _of(records: Records, network: str, arm: str, rate: float) -> list[Record]:
@@ -81,7 +86,7 @@ def _seeds(found: list[Comparison]) -> str:
     return str(most) if least == most else f"{least} .. {most}"
 
 
-def _answers(records: Records) -> list[str]:
+def _answers(records: Records, caution: str) -> list[str]:
     told = []
     for network, subject in SUBJECTS.items():
         rate = subject.rates[-1]
@@ -93,7 +98,7 @@ def _answers(records: Records) -> list[str]:
         if found:
             told.append(f"{NAMES[network]}, rate {rate:g}: {'; '.join(found)}")
     return [
-        "Direction or length of its steps, each against plain at the highest rate: "
+        f"Direction or length of its steps, each against plain at the highest rate{caution}: "
         f"{'. '.join(told) or 'not measured yet'}."
     ]
 

@@ -71,9 +71,11 @@ def made(records: Records) -> Section:
         section.state(STUDY, size, records),
     ]  # fmt: skip
     return Section(
-        "Best against best, on one grid of rates", "\n\n".join(body), _answers(records, best),
+        "Best against best, on one grid of rates",
+        "\n\n".join(body),
+        _answers(records, best, section.caution(size, example)),
         _picture(records, found),
-    )  # fmt: skip
+    )
 
 
 def _of(records: Records, network: str, arm: str, rate: float | None) -> list[Record]:
@@ -134,12 +136,12 @@ def _grid_rows(records: Records, networks: list[str]) -> Iterable[list[str]]:
                 yield [NAMES[network], f"{rate:g}", *means, str(same), against, *lost]
 
 
-def _answers(records: Records, best: dict[str, Comparison]) -> list[str]:
+def _answers(records: Records, best: dict[str, Comparison], caution: str) -> list[str]:
     normed = {network: each for network, each in best.items() if network != "unnormalized"}
     told = "; ".join(f"{NAMES[network]} {each.told}" for network, each in normed.items())
     lost = {arm: _lost(records, arm) for arm in ARMS}
     return [
-        "Best against best on networks with batch norm, Fashion-MNIST: "
+        f"Best against best on networks with batch norm, Fashion-MNIST{caution}: "
         f"{told or 'not measured yet'}.",
         f"On that grid of rates, plain did not train in {lost['plain']} runs and DO-Conv in "
         f"{lost['DO-Conv']}.",

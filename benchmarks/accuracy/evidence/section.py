@@ -49,6 +49,13 @@ def budget(study: Study, records: Records) -> tuple[str, Budget]:
     return size, study.budgets[size]
 
 
+def caution(size: str, example: Run) -> str:
+    """What a sentence about a study's smaller size must say of it."""
+    if size == "full":
+        return ""
+    return f" (preliminary: {example.images:,} training images, {example.epochs} epochs)"
+
+
 def of_size(records: Records, example: Run) -> Records:
     """Those that saw as many images as often."""
     size = (example.images, example.epochs)
