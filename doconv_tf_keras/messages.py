@@ -5,8 +5,8 @@ from __future__ import annotations
 from doconv_core.messages.layer import error, named
 from doconv_keras.messages import holder_is_fitted, not_built, optimizer_is_built
 
-__all__ = ["cannot_copy", "holder_is_fitted", "holds_otherwise", "keras_3", "made_outside", "not_built",
-           "optimizer_is_built", "rebuilt_otherwise"]  # fmt: skip
+__all__ = ["cannot_copy", "holder_is_fitted", "holds_otherwise", "keras_3", "made_outside",
+           "not_built", "optimizer_is_built", "rebuilt_otherwise"]  # fmt: skip
 
 
 def keras_3(kind: str) -> str:

@@ -15,6 +15,8 @@ from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.nesting import everything
 from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
 
+GRAPHS = (Functional, tf_keras.Sequential)
+
 
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
@@ -39,12 +41,23 @@ def copied(model: Any) -> Any:
 
 
 def _rebuilt(model: Any) -> Any:
-    clone = type(model).from_config(model.get_config())
+    """From its config; a graph layer by layer, as its config (2.21) forgets what is shared."""
+    rebuilt: dict[int, Any] = {}
+
+    def once(layer: Any) -> Any:
+        if id(layer) not in rebuilt:
+            if type(layer) in GRAPHS and layer.built:
+                made = tf_keras.models.clone_model(layer, clone_function=once)
+            else:
+                made = type(layer).from_config(layer.get_config())
+            rebuilt[id(layer)] = made
+        return rebuilt[id(layer)]
+
+    clone = once(model)
     if model.built and not clone.built:
-        is_model = isinstance(model, tf_keras.Model)
         # A model's layers name their variables themselves.
-        scope = nullcontext() if is_model else tf.name_scope(name_scope(model.weights[0]))
-        with scope:
+        named = model.weights and not isinstance(model, tf_keras.Model)
+        with tf.name_scope(name_scope(model.weights[0])) if named else nullcontext():
             clone.build_from_config(model.get_build_config())
     return clone
 

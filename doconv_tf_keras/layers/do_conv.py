@@ -425,3 +425,6 @@ LAYERS: tuple[type[DOConvNd], ...] = (
     DOConv3DTranspose,
 )
 """Every layer class."""
+
+# A wrapper, such as TimeDistributed, looks for the class in it by its bare name (tf_keras 2.21).
+tf_keras.saving.get_custom_objects().update({layer.__name__: layer for layer in LAYERS})

@@ -1,0 +1,268 @@
+"""Round trips: every way in which tf_keras and TensorFlow write a model, unfolded and folded."""
+
+from __future__ import annotations
+
+import copy
+import os
+import pickle
+import subprocess
+import sys
+from pathlib import Path
+from typing import Any
+
+import numpy as np
+import pytest
+import tensorflow as tf
+import tf_keras
+
+import doconv_tf_keras
+from doconv_tf_keras import convert, fold
+from doconv_tf_keras.layers.do_conv import LAYERS
+from tests.tf_keras_adapter.helpers import (
+    LAYER_NAMES,
+    Backbone,
+    L,
+    arguments,
+    assert_same_values,
+    batch,
+    compile_,
+    image,
+    over_parameterized,
+    randomize,
+    run,
+    small_functional,
+    subclassed,
+    values,
+)
+
+pytestmark = [
+    # What tf_keras says of its own older format.
+    pytest.mark.filterwarnings("ignore:You are saving your model as an HDF5 file:UserWarning"),
+    # NumPy 1.26 beside TensorFlow 2.21's SavedModel reader.
+    pytest.mark.filterwarnings("ignore:.*`np.object` :FutureWarning"),
+]
+
+
+def trained() -> tf_keras.Model:
+    """A converted model, some of whose layers have more columns, with random variables."""
+    model = convert(small_functional(), where=lambda name, layer: name != "stem")
+    convert(model, D_mul=14, inplace=True)
+    randomize(model)
+    assert len(over_parameterized(model)) == 5
+    return model
+
+
+def by_keras_file(model: Any, path: Path) -> Any:
+    model.save(path / "model.keras")
+    return tf_keras.models.load_model(path / "model.keras")
+
+
+def by_h5_file(model: Any, path: Path) -> Any:
+    model.save(path / "model.h5")
+    return tf_keras.models.load_model(path / "model.h5")
+
+
+def by_saved_model(model: Any, path: Path) -> Any:
+    model.save(path / "model", save_format="tf")
+    return tf_keras.models.load_model(path / "model")
+
+
+def _by_weights(model: Any, path: Path) -> Any:
+    model.save_weights(path)
+    other = convert(small_functional(), where=lambda name, layer: name != "stem")
+    convert(other, D_mul=14, inplace=True)
+    other = fold(other) if not over_parameterized(model) else other
+    other.load_weights(path)
+    return other
+
+
+def by_weights_h5_file(model: Any, path: Path) -> Any:
+    return _by_weights(model, path / "model.weights.h5")
+
+
+def by_old_weights_file(model: Any, path: Path) -> Any:
+    return _by_weights(model, path / "weights.h5")
+
+
+def by_weights_checkpoint(model: Any, path: Path) -> Any:
+    return _by_weights(model, path / "weights")
+
+
+def by_config(model: Any, path: Path) -> Any:
+    other = type(model).from_config(model.get_config())
+    other.set_weights(values(model))
+    return other
+
+
+def by_json(model: Any, path: Path) -> Any:
+    other = tf_keras.models.model_from_json(model.to_json())
+    other.set_weights(values(model))
+    return other
+
+
+def by_pickle(model: Any, path: Path) -> Any:
+    return pickle.loads(pickle.dumps(model))
+
+
+def by_deepcopy(model: Any, path: Path) -> Any:
+    return copy.deepcopy(model)
+
+
+TRIPS = [by_keras_file, by_h5_file, by_saved_model, by_weights_h5_file, by_old_weights_file,
+         by_weights_checkpoint, by_config, by_json, by_pickle, by_deepcopy]  # fmt: skip
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
+@pytest.mark.parametrize("trip", TRIPS, ids=lambda trip: trip.__name__)
+def test_round_trip(trip: Any, folded: bool, tmp_path: Path) -> None:
+    model = fold(trained()) if folded else trained()
+    again = trip(model, tmp_path)
+    assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
+    assert_same_values(values(again), values(model))
+    x = batch()[0]
+    np.testing.assert_array_equal(run(again, x), run(model, x))
+
+
+@pytest.mark.parametrize("trip", [by_keras_file, by_h5_file, by_saved_model],
+                         ids=lambda trip: trip.__name__)  # fmt: skip
+@pytest.mark.parametrize("cls", LAYERS, ids=LAYER_NAMES)
+def test_every_layer_reloads_its_own_file(cls: Any, trip: Any, tmp_path: Path) -> None:
+    x = image(cls.__name__)
+    inputs = tf_keras.Input(x.shape[1:])
+    model = tf_keras.Model(inputs, cls(**arguments(cls.__name__), D_mul=26)(inputs))
+    randomize(model)
+    again = trip(model, tmp_path)
+    np.testing.assert_array_equal(run(again, x), run(model, x))
+    assert type(again.layers[1]) is cls
+    assert again.layers[1].D_mul == 26
+
+
+def test_a_layer_inside_a_wrapper_reloads(tmp_path: Path) -> None:
+    inputs = tf_keras.Input((5, 8, 4))
+    model = convert(tf_keras.Model(inputs, L.TimeDistributed(L.Conv1D(6, 3))(inputs)))
+    randomize(model)
+    again = by_keras_file(model, tmp_path)
+    assert_same_values(values(again), values(model))
+
+
+@pytest.mark.parametrize("file", ["folded.weights.h5", "folded.h5", "folded"])
+def test_a_folded_file_is_the_untouched_model_s(file: str, tmp_path: Path) -> None:
+    model = trained()
+    folded = fold(model)
+    folded.save_weights(tmp_path / file)
+    untouched = small_functional()
+    untouched.load_weights(tmp_path / file)
+    x = batch()[0]
+    np.testing.assert_array_equal(run(untouched, x), run(folded, x))
+    np.testing.assert_allclose(run(untouched, x), run(model, x), rtol=1e-4, atol=1e-5)
+
+
+# --- tf.train.Checkpoint -------------------------------------------------------------------
+
+BUILD = {"functional": small_functional, "backbone": Backbone, "subclassed": subclassed}
+every_build = pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+
+
+@every_build
+def test_a_checkpoint_of_a_converted_model_goes_into_another(build: Any, tmp_path: Path) -> None:
+    ours, theirs = (convert(build(), D_mul=11, inplace=True) for _ in range(2))
+    randomize(ours)
+    path = tf.train.Checkpoint(model=ours).save(tmp_path / "checkpoint")
+    tf.train.Checkpoint(model=theirs).restore(path).assert_consumed()
+    assert_same_values(values(theirs), values(ours))
+
+
+@every_build
+def test_a_checkpoint_of_a_folded_model_goes_strictly_into_the_untouched_one(
+    build: Any, tmp_path: Path
+) -> None:
+    model, untouched = convert(build(), D_mul=11, inplace=True), build()
+    randomize(model)
+    fold(model, inplace=True)
+    path = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint")
+    tf.train.Checkpoint(model=untouched).restore(path).assert_consumed()
+    assert_same_values(values(untouched), values(model))
+    assert not [name for name, _ in tf.train.list_variables(path) if "/D/" in name]
+
+
+@every_build
+def test_a_checkpoint_of_the_plain_model_goes_into_the_converted_one(
+    build: Any, tmp_path: Path
+) -> None:
+    plain, model, x = build(), convert(build(), D_mul=11, inplace=True), batch()[0]
+    randomize(plain)
+    path = tf.train.Checkpoint(model=plain).save(tmp_path / "checkpoint")
+    status = tf.train.Checkpoint(model=model).restore(path)
+    with pytest.raises(AssertionError, match=r"D|W_extra"):  # TensorFlow names what it has not
+        status.assert_consumed()
+    status.expect_partial()
+    np.testing.assert_array_equal(run(model, x), run(plain, x))
+
+
+@every_build
+def test_a_model_that_is_converted_afterwards_still_reads_its_plain_checkpoint(
+    build: Any, tmp_path: Path
+) -> None:
+    model, x = build(), batch()[0]
+    randomize(model)
+    path, y = tf.train.Checkpoint(model=model).save(tmp_path / "checkpoint"), run(model, x)
+    convert(model, inplace=True)
+    for layer in over_parameterized(model):
+        layer._kernel.assign(layer._kernel * 0)
+    tf.train.Checkpoint(model=model).restore(path).expect_partial()
+    np.testing.assert_array_equal(run(model, x), y)
+
+
+# --- elsewhere -----------------------------------------------------------------------------
+
+ELSEWHERE = """
+import sys, tf_keras
+unfolded, folded = sys.argv[1:]
+tf_keras.models.load_model(folded)
+assert not any(name.startswith("doconv") for name in sys.modules)
+try:
+    tf_keras.models.load_model(unfolded)
+except TypeError:
+    print("refused")
+import doconv_tf_keras
+print(type(tf_keras.models.load_model(unfolded).get_layer("stem")).__name__)
+"""
+
+
+def test_a_fresh_process_loads_a_folded_file_and_another_once_we_are_imported(
+    tmp_path: Path,
+) -> None:
+    """Before that tf_keras (2.21) takes the name of a class that it does not know for a layer."""
+    model = trained()
+    model.save(tmp_path / "unfolded.keras")
+    fold(model).save(tmp_path / "folded.keras")
+    files = [str(tmp_path / f"{name}.keras") for name in ("unfolded", "folded")]
+    environment = {**os.environ, "PYTHONPATH": str(Path(doconv_tf_keras.__file__).parents[1])}
+    command = [sys.executable, "-c", ELSEWHERE, *files]
+    result = subprocess.run(command, env=environment, capture_output=True, text=True, check=False)
+    assert result.returncode == 0, result.stderr
+    assert result.stdout.split() == ["refused", "DOConv2D"]
+
+
+@pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
+def test_a_saved_model_serves_what_was_trained(folded: bool, tmp_path: Path) -> None:
+    model, x = trained(), batch()[0]
+    y = run(model, x)
+    if folded:
+        fold(model, inplace=True)
+    model.export(tmp_path / "exported")
+    exported = tf.saved_model.load(str(tmp_path / "exported"))
+    np.testing.assert_allclose(exported.serve(x), y, rtol=1e-4, atol=1e-5)
+    names = [v.name for v in exported.variables]
+    assert any(name.endswith("D:0") for name in names) == (not folded)
+
+
+def test_an_optimizer_s_state_survives_a_fold_in_place(tmp_path: Path) -> None:
+    """D's slots, which are in no file, go; those of every kernel stay."""
+    model, (x, labels) = compile_(convert(small_functional())), batch()
+    model.fit(x, labels, epochs=2, verbose=0)
+    fold(model, inplace=True)
+    model.fit(x, labels, verbose=0)
+    model.save(tmp_path / "model.keras")
+    again = tf_keras.models.load_model(tmp_path / "model.keras")
+    again.fit(x, labels, verbose=0)
