@@ -3,6 +3,7 @@
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
+# make test-zoo  every backbone of TensorFlow's Model Garden (about half an hour; a report in build/zoo)
 # make bench   every benchmark's short preset, in every framework
 #
 # ARGS goes to the command, as in: make demo ARGS="--seeds 3"
@@ -18,7 +19,7 @@ PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch check lint mutate bench clean
+.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo check lint mutate bench clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -33,6 +34,11 @@ test-oldest: .venv-oldest/.made
 test-jax test-keras-on-torch: .venv-modern/.made
 test-star test-oldest test-jax test-keras-on-torch:
 	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
+
+# Model Garden's networks and trainer, in an environment with tf-models-official.
+test-zoo: .venv-tf-models/.made
+	.venv-tf-models/bin/python -m pytest tests/zoo
+	.venv-tf-models/bin/python -m tests.zoo.tf_models $(ARGS)
 
 # Between two commits: linters, the core, the house, and one framework's star.
 check: lint
@@ -52,7 +58,7 @@ bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern build
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-tf-models build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -67,3 +73,8 @@ clean:
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
 	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \
 	    torch keras jax
+
+.venv-tf-models/.made: pyproject.toml constraints/numpy1.txt constraints/tf_models.txt
+	$(ENVIRONMENT) .venv-tf-models .made-base --constraint constraints/numpy1.txt \
+	    --editable '.[test]' keras $(PACKAGES_tf_keras) opencv-python pandas PyYAML
+	$(ENVIRONMENT) .venv-tf-models .made --no-deps --requirement constraints/tf_models.txt
