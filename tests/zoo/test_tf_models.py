@@ -45,6 +45,7 @@ def test_a_task_trains_and_its_folded_checkpoint_is_the_plain_model_s(
     fold(model, inplace=True)
     backbone = tf.train.Checkpoint(backbone=model.backbone).write(str(tmp_path / "backbone"))
     # Strictly: the task asserts that every variable of the plain backbone is in the checkpoint.
+    (tmp_path / "again").mkdir()
     again = example.run(kind, tmp_path / "again", steps=3, checkpoint=backbone)
     assert sum(moved(again)) >= 17
 
