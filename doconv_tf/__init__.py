@@ -1,9 +1,7 @@
 """DO-Conv for Keras 3 (tensorflow, jax and torch backends): convert a model, train it, fold it.
 
-Layers and models of the legacy package ``tf_keras`` (Keras 2) are refused with one sentence. They
-would need a second adapter: Keras 2 has neither ``keras.ops`` nor variables that opt out of
-autocast, keeps and saves layers in other ways (``_trainable_weights``, SavedModel metadata) and
-receives no more features, while the same model runs under Keras 3.
+Layers and models of the legacy ``tf_keras`` (Keras 2) have an adapter of their own,
+``doconv_tf_keras``, with the same words.
 
 Example:
     >>> import keras

@@ -17,7 +17,7 @@ def legacy_keras(kind: str) -> str:
     return error(
         "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",
         {"type": kind},
-        "Build the model with Keras 3 (`import keras`) and give it the weights of this one.",
+        "Import the same names from doconv_tf_keras instead.",
     )
 
 
