@@ -89,7 +89,12 @@ class OfficialH5File(CheckpointFile):
             with h5py.File(temporary, "w") as made:
                 replaced = {self._keys[key]: content for key, content in new.items()}
                 dropped = {self._keys[key] for key in gone}
-                self._copy(self._file, made, "", replaced, dropped, renamed)
+                try:
+                    self._copy(self._file, made, "", replaced, dropped, renamed)
+                except (RuntimeError, KeyError, TypeError, AttributeError) as fault:
+                    raise ValueError(
+                        messages.files.bad_file(self.path, format_messages.NOT_HDF5)
+                    ) from fault
             if check is not None:
                 check(_Renamed(temporary, self.options, layers, renamed))
 
