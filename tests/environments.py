@@ -54,7 +54,7 @@ RUNS = {
     # The code on the documentation's pages.
     "docs": Run(
         ".venv-star",
-        {"DOCONV_BACKENDS": "torch,keras,gluon", "KERAS_BACKEND": "tensorflow"},
+        {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"},
         ["tests/docs", "tests/test_readme.py"],
     ),
     # For the time between two commits.

@@ -26,8 +26,8 @@ EXPECTED = (messages.model.POINTWISE, messages.model.NOT_SELECTED, messages.mode
 LARGE = 2
 """How many times the rest of the model D may weigh before convert warns."""
 
-MUCH = 1_000_000
-"""How many numbers D must have for that: a few megabytes are nobody's trouble."""
+MUCH = 10_000_000
+"""How many numbers D must have for that: some 40 MB are nobody's trouble."""
 
 
 class Candidate(NamedTuple):

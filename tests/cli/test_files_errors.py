@@ -263,8 +263,8 @@ def test_verify_looks_before_the_file_becomes_OUT(
         out.write_text("old")
     fold = layers.fold_in_pieces
 
-    def wrong(layer: Any, dtype: str) -> Any:
-        kernel = fold(layer, dtype)
+    def wrong(*layer: Any) -> Any:
+        kernel = fold(*layer)
         kernel[0, 0] *= 1 + 2**-22  # two units in the last place, in one channel
         return kernel
 

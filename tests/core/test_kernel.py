@@ -70,8 +70,8 @@ def test_the_core_imports_no_framework() -> None:
 
 
 def test_what_lies_below_both_keras_adapters_imports_neither() -> None:
-    names = sorted(path.stem for path in (Path(__file__).parents[2] / "doconv_keras").glob("[!_]*"))
-    loaded = modules_after(f"import {', '.join(f'doconv_keras.{n}' for n in names if n[0] != 'p')}")
+    files = (Path(__file__).parents[2] / "doconv_keras").glob("[!_]*.py")
+    loaded = modules_after(f"import {', '.join(f'doconv_keras.{path.stem}' for path in files)}")
     assert "doconv_keras" in loaded
     assert not loaded & {*FRAMEWORKS, "doconv_tf", "doconv_tf_keras"}
 

@@ -19,6 +19,7 @@ PAGES = {
 NEEDS = {
     "torch": re.compile(r"\b(doconv_torch|import torch)\b"),
     "keras": re.compile(r"\b(doconv_tf|import keras)\b"),
+    "tf_keras": re.compile(r"\b(doconv_tf_keras|import tf_keras)\b"),
     "gluon": re.compile(r"\b(doconv_gluon|mxnet)\b"),
 }
 

@@ -20,7 +20,7 @@ from tests.gluon_adapter.helpers import (
 )
 
 
-def large(kernel_size: int = 13) -> Any:
+def large(kernel_size: int = 21) -> Any:
     net = nn.HybridSequential()
     net.add(
         nn.Conv2D(64, 3, padding=1, in_channels=8),
@@ -30,7 +30,7 @@ def large(kernel_size: int = 13) -> Any:
 
 
 def test_a_D_that_outweighs_the_model_is_warned_about_with_the_way_out() -> None:
-    with pytest.warns(UserWarning, match=r"D has 1,828,.* layer '1' has.*max_kernel_elements=25"):
+    with pytest.warns(UserWarning, match=r"D has 12,447,.* layer '1' has.*max_kernel_elements=25"):
         convert(large())
     net = convert(large(), max_kernel_elements=25)
     assert list(layers_of(net)) == ["0"]
