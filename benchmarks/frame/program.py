@@ -30,7 +30,7 @@ ROUNDS = "How often each way is measured; else by the preset."
 MEASURED = ("torch", "keras", "gluon")
 """What most programs are written for."""
 
-Framework = Enum("Framework", {name: name for name in FRAMEWORKS}, type=str)  # type: ignore[misc]
+Framework = Enum("Framework", {name: name for name in MEASURED}, type=str)  # type: ignore[misc]
 """What ``--framework`` takes."""
 
 FIRST = Framework("torch")
