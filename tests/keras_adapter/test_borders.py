@@ -187,11 +187,20 @@ def _compiled(optimizer: Any) -> keras.Model:
     return model
 
 
+def _slots(optimizer: Any) -> list[list[Any]]:
+    """What an optimizer remembers, a list with a variable for each that it trains."""
+    lists = {name: each for name, each in vars(optimizer).items() if isinstance(each, list)}
+    # Not the lists of all, nor TensorFlow's own bookkeeping.
+    others = ("_self_", "_variables", "_trainable_variables")
+    return [each for name, each in lists.items() if each and not name.startswith(others)]
+
+
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 def test_an_optimizer_forgets_D_when_its_model_is_folded_in_place(
     make: Any, tmp_path: Path
 ) -> None:
     model = fold(_compiled(make(keras.optimizers)), inplace=True)
+    assert set(map(len, _slots(model.optimizer))) <= {len(model.trainable_variables)}
     model.save(tmp_path / "model.keras")
     loaded = keras.saving.load_model(tmp_path / "model.keras")  # else it warns, and skips them
     ours, theirs = model.optimizer.variables, loaded.optimizer.variables
