@@ -3,9 +3,9 @@
 A safetensors file of canonical arrays: for each layer NAME, ``NAME.W`` (O, I/g, S), ``NAME.D``
 (I, K, S) where K > 1, and ``NAME.bias`` (O,) where it has one. A CondConv layer's arrays have an
 axis of experts in front, its D is there where it is over-parameterized, and its own routing is
-``NAME.routing`` (I, E). The header's metadata has one key,
-``doconv``: a json record of the version and of every layer's sizes, in the state's order. What
-was trained in one framework goes on in another::
+``NAME.routing`` (I, E), with ``NAME.routing_bias`` (E,) where that has one. The header's metadata
+has one key, ``doconv``: a json record of the version and of every layer's sizes, in the state's
+order. What was trained in one framework goes on in another::
 
     save("layers.safetensors", doconv_torch.get_state(torch_model))
     doconv_tf.set_state(keras_model, load("layers.safetensors"))
@@ -39,7 +39,7 @@ VERSION = 1
 KEY = "doconv"
 """The one metadata key. With several, safetensors 0.8.0 writes them in random order."""
 
-_ARRAYS = ("W", "D", "bias", "routing")
+_ARRAYS = ("W", "D", "bias", "routing", "routing_bias")
 _DTYPES = {"F16": "float16", "F32": "float32", "F64": "float64"}
 
 
@@ -100,10 +100,10 @@ def load(path: str | os.PathLike[str]) -> State:
     state = {}
     for layer, spec in specs.items():
         try:
-            W, D, bias, routing = (arrays.pop(f"{layer}.{name}", None) for name in _ARRAYS)
+            W, *others = (arrays.pop(f"{layer}.{name}", None) for name in _ARRAYS)
             if W is None:
                 raise ValueError(f"{layer}.W is missing")
-            state[layer] = LayerState(spec, W, D, bias, routing)
+            state[layer] = LayerState(spec, W, *others)
         except ValueError as fault:
             raise ValueError(messages.files.bad_file(path, f"layer {layer!r}: {fault}")) from fault
     if arrays:

@@ -60,6 +60,7 @@ class CondConv1D(keras.layers.Layer):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
         **kwargs: Any,
@@ -89,6 +90,7 @@ class CondConv2D(keras.layers.Layer):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
         **kwargs: Any,
@@ -118,6 +120,7 @@ class CondConv3D(keras.layers.Layer):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
         **kwargs: Any,
@@ -501,7 +504,12 @@ class DOSeparableConv2D(keras.layers.SeparableConv2D):
 
 class Routing(keras.layers.Layer):
     def __init__(
-        self, num_experts: int, *, data_format: str | None = None, **kwargs: Any
+        self,
+        num_experts: int,
+        *,
+        use_bias: bool = False,
+        data_format: str | None = None,
+        **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
 

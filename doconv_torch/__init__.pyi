@@ -56,6 +56,7 @@ class CondConv1d(nn.Module):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
     ) -> None: ...
@@ -80,6 +81,7 @@ class CondConv2d(nn.Module):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
     ) -> None: ...
@@ -104,6 +106,7 @@ class CondConv3d(nn.Module):
         *,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: Literal["auto", "kernels", "outputs"] = "auto",
         D_mul: int | Literal["K"] | None = None,
     ) -> None: ...
@@ -319,6 +322,8 @@ class Routing(nn.Linear):
         num_experts: int,
         device: torch.device | str | int | None = None,
         dtype: torch.dtype | None = None,
+        *,
+        bias: bool = False,
     ) -> None: ...
     def __call__(self, input: Tensor) -> Tensor: ...
 

@@ -48,6 +48,7 @@ def condconv_cost(
     batch_size: int = 1,
     bias: bool = False,
     routing: bool = True,
+    routing_bias: bool = False,
 ) -> CondConvCost:
     """Count what one layer costs when it mixes kernels.
 
@@ -60,6 +61,7 @@ def condconv_cost(
         batch_size: images per step.
         bias: whether the experts have biases.
         routing: whether the layer has its own routing.
+        routing_bias: whether that has a bias, E numbers.
 
     Returns:
         The costs of the plain convolution, and of the layer plain, in training, and folded.
@@ -79,11 +81,12 @@ def condconv_cost(
     E, kernel = spec.num_experts, math.prod(spec.expert.kernel_shape)
     mixing = E * (kernel + (spec.out_channels if bias else 0))
     router = math.prod(spec.routing_shape) if routing else 0
-    plain = Cost(E * one.plain.parameters + router, one.plain.macs + batch_size * (mixing + router))
+    held = router + (E if routing_bias else 0)
+    plain = Cost(E * one.plain.parameters + held, one.plain.macs + batch_size * (mixing + router))
     if not spec.has_D:
         return CondConvCost(one.plain, plain, plain, plain)
     composition = one.kernel.macs - one.plain.macs
-    trained = Cost(E * one.kernel.parameters + router, plain.macs + E * composition)
+    trained = Cost(E * one.kernel.parameters + held, plain.macs + E * composition)
     return CondConvCost(one.plain, plain, trained, plain)
 
 

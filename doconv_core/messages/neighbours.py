@@ -18,6 +18,14 @@ def bad_expert_D_mul(D_mul: Any) -> str:
     )
 
 
+def bias_without_routing() -> str:
+    return error(
+        "`routing_bias` must be False for a layer with routing=False",
+        {"routing_bias": True, "routing": False},
+        "Give the bias to the Routing that computes its alpha.",
+    )
+
+
 def alpha_needed() -> str:
     return error(
         "`alpha` must be given to a layer with routing=False",

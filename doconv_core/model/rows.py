@@ -60,6 +60,7 @@ def layer_row(
     reason: str,
     bias: bool,
     routing: bool = False,
+    routing_bias: bool = False,
     composition: str = "kernel",
     calls: Sequence[Sizes] = (),
     then: DOConvSpec | None = None,
@@ -74,6 +75,7 @@ def layer_row(
         reason: why it is plain; "" for an over-parameterized one.
         bias: whether it has one.
         routing: whether it has one of its own.
+        routing_bias: whether that has a bias.
         composition: how it trains.
         calls: the sizes of its calls in one forward pass; none if there was no input.
         then: a plain layer that it ends with, and that the bias belongs to (separable layers).
@@ -83,7 +85,7 @@ def layer_row(
     def cost(spec: Spec, sizes: Sizes) -> LayerCost:
         batch, inputs, outputs = sizes
         if isinstance(spec, CondConvSpec):
-            parts = {"bias": bias, "routing": routing}
+            parts = {"bias": bias, "routing": routing, "routing_bias": routing_bias}
             return condconv_cost(spec, outputs, batch_size=batch, **parts).layer
         own = bias and then is None
         whole = layer_cost(spec, outputs, input_size=inputs, batch_size=batch, bias=own)

@@ -28,6 +28,7 @@ class LayerState:
         D: (I, K, S), as offset from the identity; None for K = 1, and for plain CondConv.
         bias: (O,), or None.
         routing: (I, E), of a CondConv layer that has its own; else None.
+        routing_bias: (E,), where that routing has one; else None.
 
     Raises:
         ValueError: an array does not have the shape that ``spec`` gives it.
@@ -38,6 +39,7 @@ class LayerState:
     D: NDArray[Any] | None = None
     bias: NDArray[Any] | None = None
     routing: NDArray[Any] | None = None
+    routing_bias: NDArray[Any] | None = None
 
     def __post_init__(self) -> None:
         D_shape = self.spec.D_shape if self.spec.has_D else None
@@ -50,10 +52,13 @@ class LayerState:
             raise ValueError(
                 messages.layer.bad_shape("bias", self.bias.shape, self.spec.bias_shape)
             )
-        if self.routing is not None:
-            shape = self.spec.routing_shape if isinstance(self.spec, CondConvSpec) else ()
-            if self.routing.shape != shape:
-                raise ValueError(messages.layer.bad_shape("routing", self.routing.shape, shape))
+        for name in ("routing", "routing_bias"):
+            array = getattr(self, name)
+            # No layer but CondConv has a routing, and no routing a bias alone.
+            possible = isinstance(self.spec, CondConvSpec) and self.routing is not None
+            shape = getattr(self.spec, f"{name}_shape") if possible else ()
+            if array is not None and array.shape != shape:
+                raise ValueError(messages.layer.bad_shape(name, array.shape, shape))
 
 
 State = dict[str, LayerState]
@@ -83,7 +88,7 @@ def check_state(model: Mapping[str, LayerState], state: Mapping[str, LayerState]
         given = state[name]
         same = all(
             (getattr(given, array) is None) == (getattr(own, array) is None)
-            for array in ("bias", "routing")
+            for array in ("bias", "routing", "routing_bias")
         )
         if given.spec != own.spec or not same:
             raise ValueError(
@@ -96,6 +101,8 @@ def check_state(model: Mapping[str, LayerState], state: Mapping[str, LayerState]
                         "layer_bias": own.bias is not None,
                         "state_routing": given.routing is not None,
                         "layer_routing": own.routing is not None,
+                        "state_routing_bias": given.routing_bias is not None,
+                        "layer_routing_bias": own.routing_bias is not None,
                     },
                 )
             )

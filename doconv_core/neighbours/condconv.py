@@ -7,6 +7,9 @@ For example n of N, experts e of E, and the routing matrix R (I, E):
     bias_n      = sum_e alpha[n, e] * bias_e
     y_n         = convolution(x_n, kernel_n) + bias_n
 
+The authors' program and timm's add a bias r (E,) to the sum within the sigmoid, which the paper's
+formula lacks: an option.
+
 Batch norm and activation come after and stay the user's. Over-parameterized, every kernel_e is a
 DO-Conv kernel with a D of its own: with one expert and alpha = 1 the layer is DO-Conv, and each D
 is preconditioned by its own expert's gradient; a shared D would couple the experts, and would cost
@@ -162,9 +165,20 @@ class CondConvSpec:
         return (self.in_channels, self.num_experts)
 
     @property
+    def routing_bias_shape(self) -> tuple[int, ...]:
+        """Shape of the routing's bias, where it has one: (E,)."""
+        return (self.num_experts,)
+
+    @property
     def kind(self) -> str:
         """CondConv, or DO-CondConv where it has D."""
         return "DO-CondConv" if self.has_D else "CondConv"
+
+
+def validate_routing(routing: bool, routing_bias: bool) -> None:
+    """Raise ValueError if a layer without a routing of its own is to have a bias in it."""
+    if routing_bias and not routing:
+        raise ValueError(messages.neighbours.bias_without_routing())
 
 
 def validate_evaluation(evaluation: Any) -> str:
@@ -177,21 +191,26 @@ def validate_evaluation(evaluation: Any) -> str:
 # --- routing -----------------------------------------------------------------------------
 
 
-def routing_weights(x: NDArray[Any], R: NDArray[Any]) -> NDArray[Any]:
-    """Alpha (N, E) of a feature map (N, I, *positions) by the routing matrix R (I, E)."""
-    pooled = x.reshape(*x.shape[:2], -1).mean(axis=2)
-    return np.asarray(1 / (1 + np.exp(-(pooled @ R))))
+def routing_weights(
+    x: NDArray[Any], R: NDArray[Any], bias: NDArray[Any] | None = None
+) -> NDArray[Any]:
+    """Alpha (N, E) of a map (N, I, *positions) by the routing matrix R (I, E) and a bias (E,)."""
+    logits = x.reshape(*x.shape[:2], -1).mean(axis=2) @ R
+    return np.asarray(1 / (1 + np.exp(-(logits if bias is None else logits + bias))))
 
 
 def routing_gradients(
-    x: NDArray[Any], R: NDArray[Any], grad_alpha: NDArray[Any]
-) -> tuple[NDArray[Any], NDArray[Any]]:
-    """Pull a gradient with respect to alpha (N, E) back to x and R."""
-    alpha = routing_weights(x, R)
+    x: NDArray[Any],
+    R: NDArray[Any],
+    grad_alpha: NDArray[Any],
+    bias: NDArray[Any] | None = None,
+) -> tuple[NDArray[Any], NDArray[Any], NDArray[Any]]:
+    """Pull a gradient with respect to alpha (N, E) back to x, R and the bias (E,)."""
+    alpha = routing_weights(x, R, bias)
     flat = x.reshape(*x.shape[:2], -1)
     grad_logits = grad_alpha * alpha * (1 - alpha)
     grad_x = np.broadcast_to((grad_logits @ R.T / flat.shape[2])[..., None], flat.shape)
-    return grad_x.reshape(x.shape), flat.mean(axis=2).T @ grad_logits
+    return grad_x.reshape(x.shape), flat.mean(axis=2).T @ grad_logits, grad_logits.sum(axis=0)
 
 
 # --- mixing ------------------------------------------------------------------------------

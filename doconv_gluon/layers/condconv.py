@@ -15,7 +15,7 @@ import numpy as np
 from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.model.signature import HostSignature
-from doconv_core.neighbours.condconv import validate_evaluation
+from doconv_core.neighbours.condconv import validate_evaluation, validate_routing
 from doconv_gluon.layers.arrays import experts_spec_of, form_of, own_symbols
 from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import given_sizes
@@ -27,7 +27,7 @@ from doconv_gluon.tensors.initialization import EachExpert, declarations
 from doconv_gluon.tensors.kinds import as_classic, as_host
 from doconv_gluon.tensors.mixing import Mixture, by_columns, by_kernels, by_outputs
 
-OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "routing_bias", "evaluation", "D_mul")
 Array = Any  # an NDArray or a Symbol
 
 
@@ -58,6 +58,7 @@ class CondConvNd(mx.gluon.HybridBlock):
         *args: Any,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: str = "auto",
         D_mul: int | str | None = None,
         **kwargs: Any,
@@ -67,6 +68,7 @@ class CondConvNd(mx.gluon.HybridBlock):
         sizes = (in_channels or groups, channels, kernel_size, groups)
         spec = CondConvSpec(*sizes, num_experts, D_mul)
         evaluation = validate_evaluation(evaluation)
+        validate_routing(routing, routing_bias)
         of_block = {name: kwargs.pop(name, None) for name in ("prefix", "params")}
         super().__init__(**of_block)
         expert = self.host(*args, **kwargs, prefix=self.prefix)  # the host settles its arguments
@@ -83,7 +85,9 @@ class CondConvNd(mx.gluon.HybridBlock):
         if routing:
             axis = -1 if form.channels_last else 1
             with self.name_scope():
-                self.routing = Routing(num_experts, in_channels, axis=axis, prefix="routing_")
+                self.routing = Routing(
+                    num_experts, in_channels, use_bias=routing_bias, axis=axis, prefix="routing_"
+                )
 
     def _of_each_expert(self, name: str, parameter: Any) -> Any:
         return self.params.get(
@@ -274,13 +278,15 @@ class CondConv2D(CondConvNd):
     """Conditionally parameterized ``nn.Conv2D``, plain or over-parameterized.
 
     For example n, the kernel is sum over e of alpha[n, e] times expert e's, and so is the bias.
-    Takes every argument of ``nn.Conv2D``, in its order, and four keyword arguments; the
+    Takes every argument of ``nn.Conv2D``, in its order, and five keyword arguments; the
     initializers draw expert by expert.
 
     Args:
         num_experts: E; the paper uses 4 and 8.
         routing: True: the layer owns a :class:`Routing` of its input. False: it is called with
             ``layer(x, alpha)``; alpha (N, E) has been through the sigmoid.
+        routing_bias: True adds a bias (E,) within the sigmoid of the layer's own routing, as the
+            authors' program and timm do; the paper's formula has none.
         evaluation: "kernels" mixes the kernels, then convolves each example with its own.
             "outputs" convolves with every expert, then mixes. Equal to rounding. "auto" takes
             the one that costs less at the input's size, and "kernels" in a graph.
@@ -294,7 +300,7 @@ class CondConv2D(CondConvNd):
           or None.
         - ``D``: (E, I, K, S), as offset from the identity, or None.
         - ``W_extra``: (E, O, I/g, S - K), or None.
-        - ``routing.weight``: (E, I).
+        - ``routing.weight``: (E, I). ``routing.bias``: (E,) or None.
 
     Note:
         Called with arrays, "kernels" is one convolution with the batch folded into the groups. A

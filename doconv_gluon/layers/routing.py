@@ -10,15 +10,16 @@ from doconv_gluon.tensors.kinds import as_classic, as_host
 
 
 class Routing(mx.gluon.HybridBlock):
-    """The mixture for each example: sigmoid(global average pool(x) R), without a bias.
+    """The mixture for each example: sigmoid(global average pool(x) R).
 
     One for several layers of a block, which then have ``routing=False`` and share its alpha; a
-    CondConv layer with ``routing=True`` holds one of its own. (Some implementations add a bias;
-    the paper's formula has none.) Initialized as ``nn.Dense``.
+    CondConv layer with ``routing=True`` holds one of its own. Initialized as ``nn.Dense``.
 
     Args:
         num_experts: E.
         in_channels: I; 0 waits for the first input.
+        use_bias: True adds one within the sigmoid, as the authors' program does; the paper's
+            formula has none.
         axis: that of the channels, -1 for a layout like "NHWC".
         weight_initializer: of R.
         **kwargs: of every Block.
@@ -26,7 +27,7 @@ class Routing(mx.gluon.HybridBlock):
     Shape:
         - input: (N, I, *positions), of any spatial rank.
         - output, alpha: (N, E).
-        - ``weight`` (R transposed): (E, I).
+        - ``weight`` (R transposed): (E, I). ``bias``: (E,) or None.
 
     Raises:
         ValueError: a size is not allowed.
@@ -49,6 +50,7 @@ class Routing(mx.gluon.HybridBlock):
         num_experts: int,
         in_channels: int = 0,
         *,
+        use_bias: bool = False,
         axis: int = 1,
         weight_initializer: Any = None,
         **kwargs: Any,
@@ -64,14 +66,20 @@ class Routing(mx.gluon.HybridBlock):
                 init=weight_initializer,
                 allow_deferred_init=True,
             )
+            self.bias = None
+            if use_bias:
+                self.bias = self.params.get("bias", shape=(self.num_experts,), init="zeros")
 
-    def hybrid_forward(self, F: Any, x: Any, weight: Any) -> Any:
+    def hybrid_forward(self, F: Any, x: Any, weight: Any, bias: Any = None) -> Any:
         """Alpha of a feature map."""
-        x, weight = as_classic(x), as_classic(weight)
+        x, weight, bias = map(as_classic, (x, weight, bias))
         pooled = F.mean(x, axis=(0, self.axis), exclude=True)
-        logits = F.FullyConnected(pooled, weight, no_bias=True, num_hidden=self.num_experts)
+        logits = F.FullyConnected(
+            pooled, weight, bias, no_bias=bias is None, num_hidden=self.num_experts
+        )
         return as_host(F.sigmoid(logits))
 
     def __repr__(self) -> str:
         experts, channels = self.weight.shape
-        return f"Routing({channels if channels > 0 else None} -> {experts})"
+        shown = f"{channels if channels > 0 else None} -> {experts}"
+        return f"Routing({shown})" if self.bias is None else f"Routing({shown}, bias)"

@@ -35,8 +35,10 @@ def get_state(model: Any) -> State:
         if not all(has_values(block) for block in (layer, routing) if block is not None):
             raise ValueError(messages.model.cannot_read(name, messages.model.NO_VALUES_YET))
         bias = None if layer.bias is None else layer.bias.data().asnumpy()
-        R = None if routing is None else routing.weight.data().asnumpy().T
-        state[name] = LayerState(layer.spec, read_W(layer, layer.spec), read_D(layer), bias, R)
+        own = [None if p is None else p.data().asnumpy() for p in _routing(layer)]
+        R = None if own[0] is None else own[0].T
+        arrays = (read_W(layer, layer.spec), read_D(layer), bias, R, own[1])
+        state[name] = LayerState(layer.spec, *arrays)
     return state
 
 
@@ -54,8 +56,7 @@ def set_state(model: Any, state: State) -> None:
     """
     check_state(get_state(model), state)
     for name, layer in layers(model).items():
-        routing = _own_routing(layer)
-        check_writable(name, *layer._reg_params.values(), routing and routing.weight)
+        check_writable(name, *layer._reg_params.values(), *_routing(layer))
     for name, layer in layers(model).items():
         given = state[name]
         write_W(layer, layer.spec, given.W)
@@ -63,8 +64,17 @@ def set_state(model: Any, state: State) -> None:
             write(layer.D, given.D)
         if given.bias is not None:
             write(layer.bias, given.bias)
+        R, routing_bias = _routing(layer)
         if given.routing is not None:
-            write(_own_routing(layer).weight, given.routing.T)
+            write(R, given.routing.T)
+        if given.routing_bias is not None:
+            write(routing_bias, given.routing_bias)
+
+
+def _routing(layer: Any) -> tuple[Any, Any]:
+    """Weight (E, I) and bias (E,) of a CondConv layer's own routing, as far as it has them."""
+    routing = _own_routing(layer)
+    return (None, None) if routing is None else (routing.weight, routing.bias)
 
 
 def _own_routing(layer: Any) -> Any:

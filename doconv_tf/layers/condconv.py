@@ -18,7 +18,7 @@ from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.kernel.initialization import Start
 from doconv_core.model.signature import HostSignature
-from doconv_core.neighbours.condconv import validate_evaluation
+from doconv_core.neighbours.condconv import validate_evaluation, validate_routing
 from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.folding import folded_copy
 from doconv_tf.layers.hosts import FLOATING, refuse_legacy
@@ -34,7 +34,7 @@ from doconv_tf.tensors.initialization import (
 )
 from doconv_tf.tensors.mixing import Window, by_kernels, by_outputs, pad
 
-OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "routing_bias", "evaluation", "D_mul")
 
 
 class CondConvNd(keras.layers.Layer):
@@ -66,6 +66,7 @@ class CondConvNd(keras.layers.Layer):
         *args: Any,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: str = "auto",
         D_mul: int | str | None = None,
         **kwargs: Any,
@@ -84,11 +85,13 @@ class CondConvNd(keras.layers.Layer):
         spec = CondConvSpec(*self._sizes(self.groups), num_experts, D_mul)
         self.num_experts, self.D_mul = spec.num_experts, spec.S if spec.has_D else None
         self.evaluation = validate_evaluation(evaluation)
+        validate_routing(routing, routing_bias)
         self.D = self.W_extra = None
         self.routing = None
         if routing:
             self.routing = Routing(
                 num_experts,
+                use_bias=routing_bias,
                 data_format=self.data_format,
                 dtype=self.dtype_policy,
                 autocast=self.autocast,
@@ -255,8 +258,9 @@ class CondConvNd(keras.layers.Layer):
         """The host's arguments and ours."""
         _, *names, _ = inspect.signature(self.host.__init__).parameters
         expert = self.host(**{name: getattr(self, name) for name in names}, name="expert")
-        ours = {name: getattr(self, name) for name in OUR_ARGUMENTS}
+        ours = {name: getattr(self, name) for name in ("num_experts", "evaluation", "D_mul")}
         ours["routing"] = self.routing is not None
+        ours["routing_bias"] = self.routing is not None and self.routing.use_bias
         return {**expert.get_config(), **super().get_config(), **ours}
 
     def load_own_variables(self, store: Any) -> None:
@@ -309,12 +313,14 @@ class CondConv2D(CondConvNd):
     """Conditionally parameterized ``keras.layers.Conv2D``, plain or over-parameterized.
 
     For example n, the kernel is sum over e of alpha[n, e] times expert e's, and so is the bias.
-    Takes every argument of ``Conv2D``, in its order, and four keyword arguments.
+    Takes every argument of ``Conv2D``, in its order, and five keyword arguments.
 
     Args:
         num_experts: E; the paper uses 4 and 8.
         routing: True: the layer owns a :class:`Routing` of its input. False: it is called with
             ``layer(x, alpha)``; alpha (N, E) has been through the sigmoid.
+        routing_bias: True adds a bias (E,) within the sigmoid of the layer's own routing, as the
+            authors' program and timm do; the paper's formula has none.
         evaluation: "kernels" mixes the kernels, then multiplies what each position sees by its
             example's kernel: one batched product, also for a batch whose size a graph does not
             know. "outputs" convolves with every expert, then mixes. Equal to rounding. "auto"
@@ -331,7 +337,7 @@ class CondConv2D(CondConvNd):
         - ``D``: (E, I, K, S), as offset from the identity, or None.
         - ``W_extra``: (E, S - K, I/g, O), or None.
         - ``kernel``: the experts' composed kernels, a tensor.
-        - ``routing.kernel``: (I, E).
+        - ``routing.kernel``: (I, E). ``routing.bias``: (E,) or None.
 
     Raises:
         ValueError: groups do not divide the channels, D_mul < K, or an unknown evaluation. From

@@ -51,8 +51,11 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
             layer.D.assign(given.D)
         if given.bias is not None:
             layer.bias.assign(given.bias)
-        if given.routing is not None:
-            _routing_matrix(layer).assign(given.routing)
+        for variable, array in zip(
+            _routing(layer), (given.routing, given.routing_bias), strict=True
+        ):
+            if variable is not None:
+                variable.assign(array)
 
 
 def _with_state(model: keras.layers.Layer) -> dict[str, WithW]:
@@ -65,13 +68,12 @@ def _state(layer: WithW) -> LayerState:
     # A separable layer's bias has the channels of its pointwise part.
     has_bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
     bias = to_numpy(layer.bias) if has_bias else None
-    R = _routing_matrix(layer)
-    routing = None if R is None else to_numpy(R)
-    return LayerState(layer.spec, read_W(layer), D, bias, routing)
+    routing = (None if variable is None else to_numpy(variable) for variable in _routing(layer))
+    return LayerState(layer.spec, read_W(layer), D, bias, *routing)
 
 
-def _routing_matrix(layer: WithW) -> Any:
-    """Of a CondConv layer with a routing of its own, else None."""
+def _routing(layer: WithW) -> tuple[Any, Any]:
+    """Matrix and bias of a CondConv layer's own routing, as far as it has them."""
     family = family_of(layer)
     routing = None if family is None else family.own_routing(layer)
-    return None if routing is None else routing.kernel
+    return (None, None) if routing is None else (routing.kernel, routing.bias)

@@ -61,7 +61,8 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
         spec,
         reason=reason,
         bias=layer.use_bias,
-        routing=getattr(layer, "routing", None) is not None,
+        routing=(routing := getattr(layer, "routing", None)) is not None,
+        routing_bias=getattr(routing, "use_bias", False),
         composition=getattr(layer, "composition", "kernel"),
         calls=calls,
         then=None

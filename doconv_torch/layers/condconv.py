@@ -21,7 +21,7 @@ from torch.nn.utils import parametrize
 from doconv_core import CondConvSpec, messages
 from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.model.signature import HostSignature
-from doconv_core.neighbours.condconv import validate_evaluation
+from doconv_core.neighbours.condconv import validate_evaluation, validate_routing
 from doconv_torch import messages as torch_messages
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
 from doconv_torch.layers.hosts import is_sharded, ndim
@@ -30,7 +30,7 @@ from doconv_torch.tensors.composition import CONVOLUTIONS, compose, outside_auto
 from doconv_torch.tensors.initialization import fill_missing_arrays, new_arrays, reset_arrays
 from doconv_torch.tensors.mixing import by_kernels, by_outputs
 
-OUR_ARGUMENTS = ("num_experts", "routing", "evaluation", "D_mul")
+OUR_ARGUMENTS = ("num_experts", "routing", "routing_bias", "evaluation", "D_mul")
 
 
 class CondConvNd(nn.Module):
@@ -67,6 +67,7 @@ class CondConvNd(nn.Module):
         *args: Any,
         num_experts: int = 4,
         routing: bool = True,
+        routing_bias: bool = False,
         evaluation: str = "auto",
         D_mul: int | str | None = None,
         **kwargs: Any,
@@ -82,6 +83,7 @@ class CondConvNd(nn.Module):
         sizes = (*channels, tuple(kernel_size), arguments["groups"])
         spec = CondConvSpec(*sizes, num_experts, D_mul)
         evaluation = validate_evaluation(evaluation)
+        validate_routing(routing, routing_bias)
         place = {"device": arguments["device"], "dtype": arguments["dtype"]}
         dtype = place["dtype"] or torch.get_default_dtype()
         if not dtype.is_floating_point:
@@ -100,7 +102,9 @@ class CondConvNd(nn.Module):
         self.register_parameter("bias", bias)
         self.over_parameterize_(spec, *new_arrays(spec, self.weight))
         self._reset_experts()
-        self.routing = Routing(spec.in_channels, num_experts, **place) if routing else None
+        self.routing = None
+        if routing:
+            self.routing = Routing(spec.in_channels, num_experts, bias=routing_bias, **place)
 
     def over_parameterize_(
         self, spec: CondConvSpec, D: nn.Parameter | None, W_extra: nn.Parameter | None
@@ -238,6 +242,9 @@ class CondConvNd(nn.Module):
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
+        given = state_dict.get(prefix + "weight")
+        if isinstance(given, Tensor) and given.shape == self.weight.flatten(1).shape:
+            state_dict[prefix + "weight"] = given.view_as(self.weight)  # as timm stores its experts
         # A plain CondConv's checkpoint has no D: it means the layer that computes the same.
         fill_missing_arrays(self.spec, state_dict, prefix, self.weight)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
@@ -261,12 +268,14 @@ class CondConv2d(CondConvNd):
     """Conditionally parameterized ``nn.Conv2d``, plain or over-parameterized.
 
     For example n, the kernel is sum over e of alpha[n, e] times expert e's, and so is the bias.
-    Takes every argument of ``nn.Conv2d``, in its order, and four keyword arguments.
+    Takes every argument of ``nn.Conv2d``, in its order, and five keyword arguments.
 
     Args:
         num_experts: E; the paper uses 4 and 8.
         routing: True: the layer owns a :class:`Routing` of its input. False: it is called with
             ``layer(x, alpha)``; alpha (N, E) has been through the sigmoid.
+        routing_bias: True adds a bias (E,) within the sigmoid of the layer's own routing, as the
+            authors' program and timm do; the paper's formula has none.
         evaluation: "kernels" mixes the kernels, then convolves once, with the batch folded into
             the groups. "outputs" convolves with every expert, then mixes. Equal to rounding.
             "auto" takes the one that costs less at the input's size; in a graph for any batch
@@ -281,7 +290,9 @@ class CondConv2d(CondConvNd):
         - ``weight`` (W): (E, O, I/g, *kernel_size). ``bias``: (E, O) or None.
         - ``D``: (E, I, K, S), as offset from the identity, or None.
         - ``W_extra``: (E, O, I/g, S - K), or None.
-        - ``routing.weight``: (E, I).
+        - ``routing.weight``: (E, I). ``routing.bias``: (E,) or None.
+
+    A state whose ``weight`` is (E, O * I/g * K), as timm's ``CondConv2d`` stores it, loads too.
 
     Raises:
         ValueError: groups do not divide the channels, D_mul < K, or an unknown evaluation. From

@@ -11,21 +11,22 @@ from doconv_torch.tensors.composition import outside_autocast
 
 
 class Routing(nn.Linear):
-    """The mixture for each example: sigmoid(global average pool(x) R), without a bias.
+    """The mixture for each example: sigmoid(global average pool(x) R).
 
     One for several layers of a block, which then have ``routing=False`` and share its alpha; a
-    CondConv layer with ``routing=True`` holds one of its own. (Some implementations add a bias;
-    the paper's formula has none.) Initialized as ``nn.Linear``.
+    CondConv layer with ``routing=True`` holds one of its own. Initialized as ``nn.Linear``.
 
     Args:
         in_channels: I.
         num_experts: E.
         device, dtype: as every module of torch takes them.
+        bias: True adds one within the sigmoid, as the authors' program and timm do; the paper's
+            formula has none.
 
     Shape:
         - input: (N, I, *positions), of any spatial rank.
         - output, alpha: (N, E), in ``weight``'s dtype, under autocast too.
-        - ``weight`` (R transposed): (E, I).
+        - ``weight`` (R transposed): (E, I). ``bias``: (E,) or None.
 
     Source: arXiv 1904.04971, section 3.1.
 
@@ -40,9 +41,15 @@ class Routing(nn.Linear):
     """
 
     def __init__(
-        self, in_channels: int, num_experts: int, device: Any = None, dtype: Any = None
+        self,
+        in_channels: int,
+        num_experts: int,
+        device: Any = None,
+        dtype: Any = None,
+        *,
+        bias: bool = False,
     ) -> None:
-        super().__init__(in_channels, num_experts, bias=False, device=device, dtype=dtype)
+        super().__init__(in_channels, num_experts, bias=bias, device=device, dtype=dtype)
 
     def forward(self, input: Tensor) -> Tensor:
         with outside_autocast(input.device.type):

@@ -38,13 +38,14 @@ def get_state(model: nn.Module) -> State:
     for layer in layers(model):
         bias = layer.module.bias
         _check_readable(layer)
-        spec, R = layer.spec, _routing_weight(layer)
+        R, routing_bias = _routing(layer)
         state[layer.name] = LayerState(
-            spec,
+            layer.spec,
             layer.read_W(_to_numpy),
             None if layer.D is None else _to_numpy(layer.D),
             None if bias is None else _to_numpy(bias),
             None if R is None else _to_numpy(R.T),
+            None if routing_bias is None else _to_numpy(routing_bias),
         )
     return state
 
@@ -63,7 +64,7 @@ def set_state(model: nn.Module, state: State) -> None:
     check_state(get_state(model), state)
     written: list[tuple[Tensor, Tensor]] = []
     for layer in layers(model):
-        given, R = state[layer.name], _routing_weight(layer)
+        given, (R, routing_bias) = state[layer.name], _routing(layer)
         written += layer.write_W(given.W)
         if layer.D is not None and given.D is not None:
             written.append((layer.D, to_tensor(given.D)))
@@ -71,19 +72,21 @@ def set_state(model: nn.Module, state: State) -> None:
             written.append((layer.module.bias, to_tensor(given.bias)))
         if R is not None and given.routing is not None:
             written.append((R, to_tensor(given.routing.T)))
+        if routing_bias is not None and given.routing_bias is not None:
+            written.append((routing_bias, to_tensor(given.routing_bias)))
     for parameter, tensor in written:
         parameter.copy_(tensor)
 
 
-def _routing_weight(layer: OverParameterized) -> Tensor | None:
-    """Of a CondConv layer with a routing of its own, (E, I)."""
+def _routing(layer: OverParameterized) -> tuple[Tensor | None, Tensor | None]:
+    """Weight (E, I) and bias (E,) of a CondConv layer's own routing, as far as it has them."""
     routing = layer.family.own_routing(layer.module)
-    return None if routing is None else routing.weight
+    return (None, None) if routing is None else (routing.weight, routing.bias)
 
 
 def _check_readable(layer: OverParameterized) -> None:
-    R = _routing_weight(layer)
-    for array in (layer.weight, layer.D, layer.W_extra, layer.module.bias, R):
+    own = (layer.weight, layer.D, layer.W_extra, layer.module.bias)
+    for array in (*own, *_routing(layer)):
         if array is not None and (array.is_meta or is_sharded(array)):
             reason = messages.model.NO_VALUES_YET if array.is_meta else torch_messages.SHARDED
             raise ValueError(messages.model.cannot_read(layer.name, reason))

@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 import re
 from collections.abc import Callable
+from dataclasses import replace
 from pathlib import Path
 from typing import Any
 
@@ -23,6 +24,7 @@ from doconv_core.neighbours.condconv import (
     routing_gradients,
     routing_weights,
     validate_evaluation,
+    validate_routing,
 )
 from tests.star.cases.condconv import CASES, CondCase, arrays, ids
 from tests.star.oracles.conv import Oracle
@@ -100,6 +102,20 @@ WRONG: dict[str, tuple[type[Exception], str, Callable[[], object]]] = {
             CondConvSpec(4, 1, (1,), num_experts=2), np.zeros((2, 1, 4, 1)), routing=np.zeros(4)
         ),
     ),
+    "bias-without-routing": (
+        ValueError,
+        "`routing_bias` must have shape ()",
+        lambda: LayerState(
+            CondConvSpec(4, 1, (1,), num_experts=2),
+            np.zeros((2, 1, 4, 1)),
+            routing_bias=np.zeros(2),
+        ),
+    ),
+    "bias-of-a-routing-from-outside": (
+        ValueError,
+        "`routing_bias` must be False for a layer with routing=False",
+        lambda: validate_routing(False, True),
+    ),
     "routing-of-do-conv": (
         ValueError,
         "`routing` must have shape ()",
@@ -151,15 +167,18 @@ def by_differences(function: Callable[[np.ndarray], np.ndarray], at: np.ndarray)
 
 def test_gradients_of_the_formulas_are_those_by_differences() -> None:
     rng = np.random.default_rng(0)
-    x, R = rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 5))
+    x, R, r = rng.normal(size=(2, 3, 4)), rng.normal(size=(3, 5)), rng.normal(size=5)
     grad_alpha = rng.normal(size=(2, 5))
-    grad_x, grad_R = routing_gradients(x, R, grad_alpha)
+    grad_x, grad_R, grad_r = routing_gradients(x, R, grad_alpha, r)
     close = {"rtol": 1e-6, "atol": 1e-8}
     np.testing.assert_allclose(
-        grad_x, by_differences(lambda x: routing_weights(x, R) * grad_alpha, x), **close
+        grad_x, by_differences(lambda x: routing_weights(x, R, r) * grad_alpha, x), **close
     )
     np.testing.assert_allclose(
-        grad_R, by_differences(lambda R: routing_weights(x, R) * grad_alpha, R), **close
+        grad_R, by_differences(lambda R: routing_weights(x, R, r) * grad_alpha, R), **close
+    )
+    np.testing.assert_allclose(
+        grad_r, by_differences(lambda r: routing_weights(x, R, r) * grad_alpha, r), **close
     )
     experts, alpha, grad = (rng.normal(size=s) for s in ((5, 2, 3), (4, 5), (4, 2, 3)))
     grad_experts, grad_mix_alpha = mix_gradients(experts, alpha, grad)
@@ -222,6 +241,8 @@ def test_cost_counts_what_the_paper_says() -> None:
     assert condconv_cost(spec.plain, (7, 8)).trained == condconv_cost(spec.plain, (7, 8)).condconv
     routed = condconv_cost(spec, (7, 8), routing=False)
     assert routed.condconv + Cost(20, 20) == condconv_cost(spec, (7, 8)).condconv
+    biased = condconv_cost(spec, (7, 8), routing_bias=True).condconv
+    assert biased == condconv_cost(spec, (7, 8)).condconv + Cost(5, 0)  # additions do not count
     calls = [(3, (9, 10), (7, 8))]
     row = layer_row("", "", spec, reason="", bias=True, routing=True, calls=calls)
     assert row.macs == (cost.condconv.macs, cost.trained.macs, cost.condconv.macs)
@@ -243,7 +264,8 @@ def test_kernels_are_mixed_unless_there_are_few_positions() -> None:
 
 def state(case: CondCase, *, routing: bool) -> LayerState:
     data = arrays(case)
-    return LayerState(case.spec, data.W, data.D, data.bias, data.R if routing else None)
+    own = (data.R, data.routing_bias) if routing else ()
+    return LayerState(case.spec, data.W, data.D, data.bias, *own)
 
 
 @pytest.mark.parametrize("routing", [True, False], ids=["routing", "routed"])
@@ -256,7 +278,7 @@ def test_a_file_gives_back_what_was_written(case: CondCase, routing: bool, tmp_p
     save(tmp_path / "file", written)
     read = load(tmp_path / "file")
     assert [layer.spec for layer in read.values()] == [case.spec, do_conv.spec]
-    for name in ("W", "D", "bias", "routing"):
+    for name in ("W", "D", "bias", "routing", "routing_bias"):
         np.testing.assert_array_equal(
             getattr(read["experts"], name), getattr(written["experts"], name), err_msg=name
         )
@@ -281,6 +303,9 @@ def test_a_state_must_have_routing_where_the_layer_has_it() -> None:
     check_state({"a": with_routing}, {"a": with_routing})
     with pytest.raises(ValueError, match="state_routing=False, layer_routing=True"):
         check_state({"a": with_routing}, {"a": without})
+    biased = replace(with_routing, routing_bias=np.zeros(CASES[0].spec.num_experts))
+    with pytest.raises(ValueError, match="state_routing_bias=True, layer_routing_bias=False"):
+        check_state({"a": with_routing}, {"a": biased})
 
 
 def test_the_command_refuses_to_fold_what_no_plain_layer_computes(tmp_path: Path) -> None:

@@ -25,7 +25,7 @@ every_evaluation = pytest.mark.parametrize("evaluation", ["auto", "kernels", "ou
 def test_signature_is_the_host_s_and_then_ours(ours: Any, host: Any) -> None:
     *theirs, rest = inspect.signature(host).parameters
     names = list(inspect.signature(ours).parameters)
-    assert names == [*theirs, "num_experts", "routing", "evaluation", "D_mul", rest]
+    assert names == [*theirs, "num_experts", "routing", "routing_bias", "evaluation", "D_mul", rest]
 
 
 @pytest.mark.parametrize("own", [None, "normal", mx.init.Normal(2.0)], ids=["net", "str", "object"])

@@ -21,7 +21,8 @@ def functional(D_mul: Any = None) -> keras.Model:
     given = {"num_experts": 3, "routing": False}
     x = CondConv2D(6, 3, groups=6, use_bias=False, D_mul=D_mul, name="depthwise", **given)(x, alpha)
     x = CondConv2D(8, 1, name="pointwise", **given)(x, alpha)
-    x = CondConv2D(6, 3, strides=2, groups=2, D_mul=D_mul, name="grouped")(x)
+    given = {"routing_bias": True, "D_mul": D_mul}
+    x = CondConv2D(6, 3, strides=2, groups=2, name="grouped", **given)(x)
     x = L.GlobalAveragePooling2D(name="pool")(x)
     return keras.Model(inputs, L.Dense(3, name="head")(x), name="network")
 

@@ -68,7 +68,8 @@ def test_keras_s_own_checks(cls: Any, more: dict[str, Any], variables: int) -> N
 def test_the_signature_is_the_host_s_and_then_ours(cls: Any) -> None:
     ours, host = inspect.signature(cls).parameters, inspect.signature(cls.host.__init__).parameters
     names = [name for name in host if name not in ("self", "kwargs")]
-    assert list(ours) == [*names, "num_experts", "routing", "evaluation", "D_mul", "kwargs"]
+    added = ["num_experts", "routing", "routing_bias", "evaluation", "D_mul"]
+    assert list(ours) == [*names, *added, "kwargs"]
     assert [ours[name].default for name in names] == [host[name].default for name in names]
 
 
@@ -77,11 +78,13 @@ def test_no_argument_is_dropped_and_the_config_is_the_layer(cls: Any) -> None:
     names = [name for name in inspect.signature(cls.host).parameters if name != "kwargs"]
     given = {name: NOT_DEFAULT[name] for name in (*names, "dtype", "trainable", "name")}
     given["strides"] = 1  # Keras has no strides with dilation
-    ours = {"num_experts": 3, "routing": False, "evaluation": "outputs", "D_mul": 30}
-    layer, host = cls(**given, **ours), cls.host(**given)
-    assert layer.get_config() == {**host.get_config(), **ours}
-    again = cls.from_config(layer.get_config())
-    assert again.get_config() == layer.get_config()
+    ours = {"num_experts": 3, "evaluation": "outputs", "D_mul": 30}
+    for routing in ({"routing": False, "routing_bias": False}, {"routing_bias": True}):
+        layer, host = cls(**given, **ours, **routing), cls.host(**given)
+        expected = {**host.get_config(), **ours, "routing": True, **routing}
+        assert layer.get_config() == expected
+        again = cls.from_config(layer.get_config())
+        assert again.get_config() == layer.get_config()
     assert cls(4, 3, D_mul="K").get_config()["D_mul"] == 3 ** int(cls.__name__[-2])
 
 

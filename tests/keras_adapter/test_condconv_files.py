@@ -11,7 +11,7 @@ import keras
 import numpy as np
 import pytest
 
-from doconv_tf import convert, fold
+from doconv_tf import CondConv2D, convert, fold
 from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.condconv_models import functional, subclassed, trained
@@ -107,3 +107,24 @@ def test_an_optimizer_that_would_not_train_D_is_refused() -> None:
     with pytest.raises(ValueError, match="must come before the optimizer is built"):
         convert(model, inplace=True)
     assert model.get_layer("grouped").D is None
+
+
+@pytest.mark.parametrize("D_mul", [None, "K"], ids=["plain", "over-parameterized"])
+def test_the_authors_weights_load_exactly(D_mul: Any) -> None:
+    """Their experts are rows, (E, kh * kw * I * O); their routing is a Dense layer with a bias.
+
+    Source: condconv_layers.py of TensorFlow's TPU models, EfficientNet.
+    """
+    rng = np.random.default_rng(0)
+    rows, R, r = (rng.normal(size=s).astype("float32") for s in ((3, 3 * 3 * 4 * 6), (4, 3), 3))
+    layer = CondConv2D(6, 3, num_experts=3, routing_bias=True, use_bias=False, D_mul=D_mul)
+    x = rng.normal(size=(2, 5, 5, 4)).astype("float32")
+    layer.build(x.shape)
+    layer._kernel.assign(rows.reshape(3, 3, 3, 4, 6))
+    layer.routing.kernel.assign(R)
+    layer.routing.bias.assign(r)
+    alpha = 1 / (1 + np.exp(-(x.mean((1, 2)) @ R + r)))
+    for n, image in enumerate(x):
+        kernel = (alpha[n] @ rows).reshape(3, 3, 4, 6)
+        expected = keras.ops.conv(image[None], kernel)
+        np.testing.assert_allclose(to_numpy(layer(x))[n], to_numpy(expected)[0], atol=1e-4)

@@ -151,7 +151,8 @@ def test_routing_of_zeros_is_bitwise_one_half_of_every_expert(
 ) -> None:
     check(backend, case)
     data = arrays(case)
-    data = data._replace(R=np.zeros_like(data.R))
+    zeros = None if data.routing_bias is None else np.zeros_like(data.routing_bias)
+    data = data._replace(R=np.zeros_like(data.R), routing_bias=zeros)
     layer = backend.layer(case, data, routing=True)
     halves = np.full_like(data.alpha, 0.5)
     expected = case.oracle(data.x, data.W, data.D, data.bias, halves)
@@ -162,10 +163,12 @@ def test_routing_of_zeros_is_bitwise_one_half_of_every_expert(
 def test_routing_is_the_formula(backend: CondConvBackend, case: CondCase) -> None:
     check(backend, case)
     data = arrays(case, "gaussian")
-    expected = routing_weights(data.x.astype(np.float64), data.R)
+    R, r = data.R, data.routing_bias
+    expected = routing_weights(data.x.astype(np.float64), R, r)
     # The logit's error, times at most 1/4, and a few roundings of a number below 1.
-    terms = abs(data.x).reshape(*data.x.shape[:2], -1).mean(axis=2) @ abs(data.R) / 4 + 1
-    assert_close(backend.routing(data.x, data.R), expected, terms)
+    terms = abs(data.x).reshape(*data.x.shape[:2], -1).mean(axis=2) @ abs(R) / 4 + 1
+    terms = terms + (0 if r is None else abs(r) / 4)
+    assert_close(backend.routing(data.x, R, r), expected, terms)
 
 
 @every_case
@@ -177,17 +180,19 @@ def test_a_layer_with_its_own_routing_is_the_formula(
     data = arrays(case, "gaussian")
     data = data._replace(R=data.R / 4)
     layer, oracle = backend.layer(case, data, routing=True), case.oracle
-    alpha = routing_weights(data.x.astype(np.float64), data.R)
+    routing = (data.R, data.routing_bias)
+    alpha = routing_weights(data.x.astype(np.float64), *routing)
     sizes = CondArrays(*(None if array is None else abs(array) for array in data))
     terms = oracle(*sizes[:4], np.ones_like(alpha)).max()
     y = backend.forward(layer, data.x)
     assert_close(y, oracle(*data[:4], alpha), terms)
     actual = backend.gradients(layer, data.x, data.grad_y)
-    expected = oracle.gradients(*data[:4], alpha, data.grad_y, data.R)._replace(alpha=None)
+    expected = oracle.gradients(*data[:4], alpha, data.grad_y, *routing)._replace(alpha=None)
     largest = oracle.gradients(*sizes[:4], np.ones_like(alpha), sizes.grad_y)
     through_R = largest.alpha.max() * max(1.0, sizes.x.max())
     for name, (ours, theirs) in pairs(actual, expected).items():
-        terms = through_R if name == "R" else getattr(largest, name).max()
+        of_routing = name in ("R", "routing_bias")
+        terms = through_R if of_routing else getattr(largest, name).max()
         if name == "x":
             terms = terms + through_R
         assert_close(ours, theirs, terms)
@@ -206,6 +211,7 @@ def test_state_is_what_was_put_in(backend: CondConvBackend, case: CondCase, rout
     for name in ("W", "D", "bias"):
         np.testing.assert_array_equal(getattr(state, name), getattr(data, name), err_msg=name)
     np.testing.assert_array_equal(state.routing, data.R if routing else None)
+    np.testing.assert_array_equal(state.routing_bias, data.routing_bias if routing else None)
 
 
 @pytest.mark.parametrize("whole_model", [False, True], ids=["layer", "model"])

@@ -31,9 +31,8 @@ def images(layer: Any, batch: int = 3, size: int = 7) -> Tensor:
 @every_class
 def test_signature_is_the_host_s_and_then_ours(ours: Any, host: Any) -> None:
     names = list(inspect.signature(ours).parameters)
-    assert names == [
-        *inspect.signature(host).parameters, "num_experts", "routing", "evaluation", "D_mul"
-    ]  # fmt: skip
+    added = ["num_experts", "routing", "routing_bias", "evaluation", "D_mul"]
+    assert names == [*inspect.signature(host).parameters, *added]
 
 
 @every_class
@@ -245,3 +244,43 @@ def test_on_the_meta_device() -> None:
     assert {p.device.type for p in layer.parameters()} == {"meta"}
     assert layer(torch.zeros(2, 4, 7, 7, device="meta")).shape == (2, 6, 5, 5)
     assert layer.fold().weight.shape == (4, 6, 4, 3, 3)
+
+
+class TimmCondConv(nn.Module):
+    """timm's layer as its formula reads: flat experts, routed by a Linear with a bias.
+
+    Source: ``CondConv2d`` of timm/layers/cond_conv2d.py, and ``CondConvResidual`` of
+    timm/models/_efficientnet_blocks.py.
+    """
+
+    def __init__(self, I: int, O: int, size: int, experts: int, groups: int) -> None:
+        super().__init__()
+        self.shape, self.groups = (O, I // groups, size, size), groups
+        self.routing_fn = nn.Linear(I, experts)
+        self.weight = nn.Parameter(torch.randn(experts, O * (I // groups) * size**2) / 5)
+        self.bias = nn.Parameter(torch.randn(experts, O))
+
+    def forward(self, x: Tensor) -> Tensor:
+        alpha = torch.sigmoid(self.routing_fn(x.mean((2, 3))))
+        kernels, biases = (alpha @ self.weight).unflatten(1, self.shape), alpha @ self.bias
+        pairs = zip(x.split(1), kernels, biases, strict=True)
+        return torch.cat(
+            [
+                nn.functional.conv2d(image, kernel, bias, padding=1, groups=self.groups)
+                for image, kernel, bias in pairs
+            ]
+        )
+
+
+@pytest.mark.parametrize("groups", [1, 4], ids=["dense", "depthwise"])
+@pytest.mark.parametrize("D_mul", [None, "K"], ids=["plain", "over-parameterized"])
+def test_timm_s_weights_load_exactly(D_mul: Any, groups: int) -> None:
+    torch.manual_seed(0)
+    theirs = TimmCondConv(4, 8, 3, 3, groups)
+    given = {"padding": 1, "groups": groups, "num_experts": 3, "routing_bias": True}
+    layer = CondConv2d(4, 8, 3, D_mul=D_mul, **given)  # type: ignore[arg-type]
+    renamed = {k.replace("routing_fn", "routing"): v for k, v in theirs.state_dict().items()}
+    layer.load_state_dict(renamed)
+    x = images(layer)
+    torch.testing.assert_close(layer(x), theirs(x))
+    assert torch.equal(layer.routing.bias, theirs.routing_fn.bias)

@@ -40,7 +40,8 @@ class CondConvBackend(ABC):
     ) -> Any:
         """The CondConv layer of a case, holding the arrays (written by ``set_state``).
 
-        With ``routing=True`` it has its own routing, which holds ``arrays.R``.
+        With ``routing=True`` it has its own routing, which holds ``arrays.R`` and, where they have
+        one, ``arrays.routing_bias``.
         """
 
     @abstractmethod
@@ -58,8 +59,8 @@ class CondConvBackend(ABC):
         """
 
     @abstractmethod
-    def routing(self, x: np.ndarray, R: np.ndarray) -> np.ndarray:
-        """Alpha (N, E) by a public ``Routing`` that holds R (I, E), for (N, I, *in)."""
+    def routing(self, x: np.ndarray, R: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        """Alpha (N, E) by a public ``Routing`` of R (I, E) and bias (E,), for (N, I, *in)."""
 
     @abstractmethod
     def state(self, layer: Any) -> LayerState:

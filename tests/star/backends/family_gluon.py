@@ -45,12 +45,13 @@ class GluonBackend(CondConvBackend):
             in_channels=spec.in_channels,
             num_experts=spec.num_experts,
             routing=routing,
+            routing_bias=routing and arrays.routing_bias is not None,
             evaluation=evaluation,
             D_mul=spec.D_mul,
         )
         layer.initialize()
-        R = arrays.R if routing else None
-        state = LayerState(spec, arrays.W, arrays.D, arrays.bias, R)
+        own = (arrays.R, arrays.routing_bias) if routing else ()
+        state = LayerState(spec, arrays.W, arrays.D, arrays.bias, *own)
         doconv_gluon.set_state(layer, {"": state})
         return layer
 
@@ -78,13 +79,16 @@ class GluonBackend(CondConvBackend):
             None if layer.bias is None else layer.bias.grad().asnumpy(),
             None if alpha is None else given[1].grad.asnumpy(),
             None if layer.routing is None else layer.routing.weight.grad().asnumpy().T,
+            None if alpha is not None or (r := layer.routing.bias) is None else r.grad().asnumpy(),
         )
 
-    def routing(self, x: np.ndarray, R: np.ndarray) -> np.ndarray:
-        routing = doconv_gluon.Routing(R.shape[1])
+    def routing(self, x: np.ndarray, R: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        routing = doconv_gluon.Routing(R.shape[1], use_bias=bias is not None)
         routing.initialize()
         routing(ndarray(x))
         routing.weight.set_data(R.T)
+        if bias is not None:
+            routing.bias.set_data(bias)
         return routing(ndarray(x)).asnumpy()
 
     def state(self, layer: Any) -> LayerState:

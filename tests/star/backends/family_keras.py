@@ -51,14 +51,15 @@ class KerasBackend(CondConvBackend):
             use_bias=conv.bias,
             num_experts=spec.num_experts,
             routing=routing,
+            routing_bias=routing and arrays.routing_bias is not None,
             evaluation=evaluation,
             D_mul=spec.D_mul,
         )
         # Of torch 2.13's tensors with NumPy 2; see tests/star/backends/backend_keras.py.
         warnings.filterwarnings("ignore", "__array__ implementation", DeprecationWarning)
         layer.build((None, *(None,) * conv.ndim, spec.in_channels))
-        R = arrays.R if routing else None
-        doconv_tf.set_state(layer, {"": LayerState(spec, arrays.W, arrays.D, arrays.bias, R)})
+        own = (arrays.R, arrays.routing_bias) if routing else ()
+        doconv_tf.set_state(layer, {"": LayerState(spec, arrays.W, arrays.D, arrays.bias, *own)})
         layer.case = case
         return layer
 
@@ -90,12 +91,15 @@ class KerasBackend(CondConvBackend):
             grad(layer.bias),
             grad(holder.alpha),
             None if layer.routing is None else grad(layer.routing.kernel),
+            None if layer.routing is None else grad(layer.routing.bias),
         )
 
-    def routing(self, x: np.ndarray, R: np.ndarray) -> np.ndarray:
-        routing = doconv_tf.Routing(R.shape[1])
+    def routing(self, x: np.ndarray, R: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        routing = doconv_tf.Routing(R.shape[1], use_bias=bias is not None)
         routing.build((None, None, R.shape[0]))
         routing.kernel.assign(R)
+        if bias is not None:
+            routing.bias.assign(bias)
         return autodiff.to_numpy(routing(_tensor(_channels_last(x))))
 
     def state(self, layer: Any) -> LayerState:

@@ -40,11 +40,12 @@ class TorchBackend(CondConvBackend):
             padding_mode=conv.padding_mode,
             num_experts=spec.num_experts,
             routing=routing,
+            routing_bias=routing and arrays.routing_bias is not None,
             evaluation=evaluation,
             D_mul=spec.D_mul,
         )
-        R = arrays.R if routing else None
-        state = LayerState(spec, arrays.W, arrays.D, arrays.bias, R)
+        own = (arrays.R, arrays.routing_bias) if routing else ()
+        state = LayerState(spec, arrays.W, arrays.D, arrays.bias, *own)
         doconv_torch.set_state(layer, {"": state})
         return layer
 
@@ -68,12 +69,15 @@ class TorchBackend(CondConvBackend):
             None if layer.bias is None else layer.bias.grad.numpy(),
             None if alpha is None else given[1].grad.numpy(),
             None if layer.routing is None else layer.routing.weight.grad.numpy().T,
+            None if alpha is not None or (r := layer.routing.bias) is None else r.grad.numpy(),
         )
 
-    def routing(self, x: np.ndarray, R: np.ndarray) -> np.ndarray:
-        routing = doconv_torch.Routing(*R.shape)
+    def routing(self, x: np.ndarray, R: np.ndarray, bias: np.ndarray | None) -> np.ndarray:
+        routing = doconv_torch.Routing(*R.shape, bias=bias is not None)
         with torch.no_grad():
             routing.weight.copy_(torch.from_numpy(R.T.copy()))
+            if bias is not None:
+                routing.bias.copy_(torch.from_numpy(bias))
             return routing(torch.from_numpy(x)).numpy()
 
     def state(self, layer: Any) -> LayerState:

@@ -25,6 +25,8 @@ class CondCase:
     """Sizes of one expert, and the geometry that all share."""
     spec: CondConvSpec
     batch: int
+    routing_bias: bool = False
+    """Whether a routing of the layer's own has one."""
 
     @property
     def oracle(self) -> CondConvOracle:
@@ -55,6 +57,8 @@ class CondArrays(NamedTuple):
     """(I, E), for a layer that has its own routing."""
     grad_y: np.ndarray
     """(N, O, *out), the gradient that arrives from above."""
+    routing_bias: np.ndarray | None = None
+    """(E,), of a routing that has one."""
 
 
 def arrays(case: CondCase, kind: str = "integer", *, seed: int = 0) -> CondArrays:
@@ -73,41 +77,43 @@ def arrays(case: CondCase, kind: str = "integer", *, seed: int = 0) -> CondArray
     alpha = (rng.integers(0, 5, (case.batch, spec.num_experts)) / 4).astype(np.float32)
     R = draw(*spec.routing_shape)
     grad_y = draw(*case.oracle(x, W, D, bias, alpha).shape)
-    return CondArrays(x, W, D, bias, alpha, R, grad_y)
+    routing_bias = draw(*spec.routing_bias_shape) if case.routing_bias else None
+    return CondArrays(x, W, D, bias, alpha, R, grad_y, routing_bias)
 
 
 def case(
     id: str, channels: Ints, kernel_size: Ints, size: Ints, *, experts: int = 3,
-    D_mul: int | str | None = "K", batch: int = 2, groups: int = 1, **geometry: Any,
+    D_mul: int | str | None = "K", batch: int = 2, groups: int = 1, routing_bias: bool = False,
+    **geometry: Any,
 ) -> CondCase:  # fmt: skip
     spec = CondConvSpec(*channels, kernel_size, groups, experts, D_mul)
     columns = spec.S if spec.has_D else None
     conv = conv_case(id, channels, kernel_size, size, groups=groups, D_mul=columns, **geometry)
-    return CondCase(id, conv, spec, batch)
+    return CondCase(id, conv, spec, batch, routing_bias)
 
 
 CASES = [
     # plain CondConv, in the three groupings
     case("plain", (4, 6), (3, 3), (6, 7), D_mul=None, padding=1),
-    case("plain-grouped", (4, 6), (3, 3), (6, 7), groups=2, D_mul=None, padding=1),
+    case("plain-grouped", (4, 6), (3, 3), (6, 7), groups=2, D_mul=None, routing_bias=True),
     case("plain-depthwise", (4, 8), (3, 3), (6, 7), groups=4, D_mul=None, padding=1),
     # over-parameterized
-    case("conv", (4, 6), (3, 3), (6, 7), padding=1),
+    case("conv", (4, 6), (3, 3), (6, 7), padding=1, routing_bias=True),
     case("grouped", (4, 6), (3, 3), (6, 7), groups=2, padding=1),
-    case("depthwise", (4, 4), (3, 3), (6, 7), groups=4, padding=1),
+    case("depthwise", (4, 4), (3, 3), (6, 7), groups=4, padding=1, routing_bias=True),
     case("depthwise-multiplier", (4, 8), (3, 3), (6, 7), groups=4, padding=1),
     case("pointwise", (4, 6), (1, 1), (5, 5)),
     case("even", (3, 5), (2, 2), (5, 6)),
     case("rectangular", (3, 5), (1, 4), (5, 8)),
     # more columns than kernel elements
-    case("copies", (4, 6), (2, 2), (5, 6), D_mul=8),
+    case("copies", (4, 6), (2, 2), (5, 6), D_mul=8, routing_bias=True),
     case("free-columns-grouped", (4, 6), (2, 3), (6, 6), groups=2, D_mul=15),
     # experts and examples
-    case("one-expert", (4, 6), (3, 3), (6, 6), experts=1),
+    case("one-expert", (4, 6), (3, 3), (6, 6), experts=1, routing_bias=True),
     case("eight-experts", (3, 4), (2, 2), (5, 5), experts=8),
     case("batch-of-one", (4, 6), (3, 3), (6, 7), batch=1, padding=1),
-    case("batch-of-one-grouped", (4, 6), (3, 3), (6, 7), groups=2, batch=1),
-    case("large-batch", (4, 6), (3, 3), (5, 5), batch=33, padding=1),
+    case("batch-of-one-grouped", (4, 6), (3, 3), (6, 7), groups=2, batch=1, routing_bias=True),
+    case("large-batch", (4, 6), (3, 3), (5, 5), batch=33, padding=1, routing_bias=True),
     case("one-position", (4, 6), (3, 3), (3, 3), batch=5),  # "auto" mixes outputs
     # geometry
     case("stride", (4, 6), (3, 3), (9, 8), stride=(2, 3), padding=(1, 0)),

@@ -28,6 +28,8 @@ class CondConvGradients(NamedTuple):
     """None where a framework does not show it, because the layer has its own routing."""
     R: Array | None = None
     """None where alpha was given from outside."""
+    routing_bias: Array | None = None
+    """None where the routing has none, too."""
 
 
 class CondConvOracle:
@@ -84,6 +86,7 @@ class CondConvOracle:
         alpha: NDArray[Any],
         grad_y: NDArray[Any],
         R: NDArray[Any] | None = None,
+        routing_bias: NDArray[Any] | None = None,
     ) -> CondConvGradients:
         """Gradients of ``(output * grad_y).sum()``.
 
@@ -98,9 +101,11 @@ class CondConvOracle:
             experts.append(self.expert.gradients(x, W[e], None if D is None else D[e], share))
         products = self._outputs(x, W, D, bias) * grad_y
         grad_alpha: Array = products.reshape(*products.shape[:2], -1).sum(axis=2).T
-        grad_x, grad_R = sum(g.x for g in experts), None
+        grad_x, grad_R, grad_r = sum(g.x for g in experts), None, None
         if R is not None:
-            through_routing, grad_R = routing_gradients(x, np.asarray(R, np.float64), grad_alpha)
+            R, r = np.asarray(R, np.float64), routing_bias
+            r = None if r is None else np.asarray(r, np.float64)
+            through_routing, grad_R, grad_r = routing_gradients(x, R, grad_alpha, r)
             grad_x = grad_x + through_routing
         return CondConvGradients(
             np.asarray(grad_x),
@@ -109,6 +114,7 @@ class CondConvOracle:
             None if bias is None else np.stack([g.bias for g in experts]),
             grad_alpha,
             grad_R,
+            None if routing_bias is None else grad_r,
         )
 
     def _outputs(
