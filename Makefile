@@ -84,7 +84,7 @@ stubs: .venv-star/.made
 pyright: .venv-tools/.made .venv-star/.made
 	.venv-tools/bin/pyright --pythonpath .venv-star/bin/python
 
-# Warnings are errors. The pages' code is run as tests run it, with all three frameworks.
+# Warnings are errors. Code on pages is run as tests run it; notebooks by the build itself.
 docs: .venv-docs/.made
 	.venv-star/bin/python tests/environments.py docs -- $(ARGS)
 	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
@@ -139,7 +139,7 @@ clean:
 # Sphinx, beside the star's frameworks, whose layers' signatures and docstrings it reads.
 .venv-docs/.made: constraints/docs.txt .venv-star/.made
 	$(ENVIRONMENT) .venv-docs .installed --constraint constraints/docs.txt \
-	    sphinx furo myst-parser sphinx-copybutton
+	    sphinx furo myst-nb ipykernel sphinx-copybutton
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
 	touch $@
