@@ -3,6 +3,7 @@
     python tests/environments.py              every run
     python tests/environments.py star jax     some of them
     python tests/environments.py check -- -x  with arguments for pytest
+    python tests/environments.py --coverage   with what they execute recorded in build/coverage/
 
 Needs the standard library alone; the Makefile makes the environments. Each run keeps to one core,
 for threads that wait for one another spin; two go side by side. Whole outputs: build/tests/.
@@ -77,10 +78,12 @@ class Outcome(NamedTuple):
     log: Path
 
 
-def perform(name: str, extra: list[str], say: Say, running: list[subprocess.Popen[str]]) -> Outcome:
+def perform(
+    name: str, modules: list[str], extra: list[str], say: Say, running: list[subprocess.Popen[str]]
+) -> Outcome:
     """One run; its progress is said, its output goes to a file."""
     run, start = RUNS[name], time.monotonic()
-    command = [str(ROOT / run.environment / "bin" / "python"), "-m", "pytest", "--color=no"]
+    command = [str(ROOT / run.environment / "bin" / "python"), *modules, "--color=no"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **run.variables}
     log = LOGS / f"{name}.log"
     last, text = 0, ""
@@ -122,6 +125,10 @@ class Say:
 
 def main(arguments: list[str]) -> int:
     names, _, extra = _split(arguments)
+    modules = ["-m", "pytest"]
+    if "--coverage" in names:
+        names.remove("--coverage")
+        modules = ["-m", "coverage", "run", *modules]
     unknown = [name for name in names if name not in RUNS]
     if unknown:
         raise SystemExit(f"no such run: {', '.join(unknown)}; there are {', '.join(RUNS)}")
@@ -131,7 +138,7 @@ def main(arguments: list[str]) -> int:
 
     def drive(lane: tuple[str, ...]) -> None:
         for name in lane:
-            outcomes[name] = perform(name, extra, say, running)
+            outcomes[name] = perform(name, modules, extra, say, running)
 
     threads = [threading.Thread(target=drive, args=(lane,), daemon=True) for lane in lanes]
     for thread in threads:
