@@ -25,7 +25,8 @@ PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch coverage test-zoo test-zoo-gluon \
+.PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
+    test-keras-on-torch coverage test-zoo test-zoo-gluon \
     test-zoo-keras test-zoo-tf-models test-install check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
@@ -36,11 +37,12 @@ demo: .venv/.made-$(FRAMEWORK)
 test: lint .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
-# One of its runs: star (all four frameworks), oldest (NumPy), jax, keras-on-torch.
-test-star: .venv-star/.made
+# One of its runs: star (all four frameworks), their adapters, the rest; oldest (NumPy), jax,
+# keras-on-torch.
+test-star test-keras test-torch-gluon test-rest: .venv-star/.made
 test-oldest: .venv-oldest/.made
 test-jax test-keras-on-torch: .venv-modern/.made
-test-star test-oldest test-jax test-keras-on-torch:
+test-star test-keras test-torch-gluon test-rest test-oldest test-jax test-keras-on-torch:
 	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
 
 # Between two commits: linters, the core, the house, and one framework's star.
