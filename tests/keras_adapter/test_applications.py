@@ -27,6 +27,7 @@ def build() -> Any:
     )
 
 
+@pytest.mark.skipif(BACKEND == "jax", reason="it compiles the network for a minute")
 def test_there_and_back() -> None:
     model = build()
     rng = np.random.default_rng(0)
