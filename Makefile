@@ -3,6 +3,7 @@
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
 # make lint    ruff and mypy
+# make coverage  what the tests execute, over all environments: half an hour
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
 # make docs    the documentation, docs/_build/html/index.html; runs the code on its pages
@@ -24,7 +25,8 @@ PACKAGES_keras = keras tensorflow-cpu
 PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
-.PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
+.PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
+    test-keras-on-torch coverage test-zoo test-zoo-gluon \
     test-zoo-keras test-zoo-tf-models test-install check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
@@ -35,16 +37,23 @@ demo: .venv/.made-$(FRAMEWORK)
 test: lint .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
-# One of its runs: star (all four frameworks), oldest (NumPy), jax, keras-on-torch.
-test-star: .venv-star/.made
+# One of its runs: star (all four frameworks), their adapters, the rest; oldest (NumPy), jax,
+# keras-on-torch.
+test-star test-keras test-torch-gluon test-rest: .venv-star/.made
 test-oldest: .venv-oldest/.made
 test-jax test-keras-on-torch: .venv-modern/.made
-test-star test-oldest test-jax test-keras-on-torch:
+test-star test-keras test-torch-gluon test-rest test-oldest test-jax test-keras-on-torch:
 	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
 
 # Between two commits: linters, the core, the house, and one framework's star.
 check: lint
 	.venv-star/bin/python tests/environments.py check -- $(ARGS)
+
+# Every environment once more, recorded; a table of packages and rooms, pages in build/coverage/.
+coverage: .venv-star/.made .venv-oldest/.made .venv-modern/.made
+	rm -rf build/coverage
+	.venv-star/bin/python tests/environments.py --coverage -- $(ARGS)
+	.venv-star/bin/python tests/coverage_table.py
 
 # Not part of `make test`. ARGS="--all" takes every member of each family.
 test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models
@@ -84,7 +93,7 @@ stubs: .venv-star/.made
 pyright: .venv-tools/.made .venv-star/.made
 	.venv-tools/bin/pyright --pythonpath .venv-star/bin/python
 
-# Warnings are errors. The pages' code is run as tests run it, with all three frameworks.
+# Warnings are errors. Code on pages is run as tests run it; notebooks by the build itself.
 docs: .venv-docs/.made
 	.venv-star/bin/python tests/environments.py docs -- $(ARGS)
 	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
@@ -126,20 +135,20 @@ clean:
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
 
 .venv-oldest/.made: pyproject.toml
-	$(ENVIRONMENT) .venv-oldest .made numpy==1.23.5 pytest pytest-timeout hypothesis
+	$(ENVIRONMENT) .venv-oldest .made numpy==1.23.5 pytest pytest-timeout hypothesis coverage
 
 .venv-star/.made: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv-star .made --constraint constraints/numpy1.txt --editable '.[test]' \
-	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_tf_keras) $(PACKAGES_gluon) ruff mypy
+	    $(PACKAGES_torch) $(PACKAGES_keras) $(PACKAGES_tf_keras) $(PACKAGES_gluon) ruff mypy coverage
 
 .venv-modern/.made: pyproject.toml constraints/numpy2.txt
 	$(ENVIRONMENT) .venv-modern .made --constraint constraints/numpy2.txt --editable '.[test]' \
-	    torch keras jax
+	    torch keras jax coverage
 
 # Sphinx, beside the star's frameworks, whose layers' signatures and docstrings it reads.
 .venv-docs/.made: constraints/docs.txt .venv-star/.made
 	$(ENVIRONMENT) .venv-docs .installed --constraint constraints/docs.txt \
-	    sphinx furo myst-parser sphinx-copybutton
+	    sphinx furo myst-nb ipykernel sphinx-copybutton
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
 	touch $@

@@ -3,6 +3,7 @@
     python tests/environments.py              every run
     python tests/environments.py star jax     some of them
     python tests/environments.py check -- -x  with arguments for pytest
+    python tests/environments.py --coverage   with what they execute recorded in build/coverage/
 
 Needs the standard library alone; the Makefile makes the environments. Each run keeps to one core,
 for threads that wait for one another spin; two go side by side. Whole outputs: build/tests/.
@@ -10,7 +11,9 @@ for threads that wait for one another spin; two go side by side. Whole outputs: 
 
 from __future__ import annotations
 
+import contextlib
 import os
+import queue
 import re
 import subprocess
 import sys
@@ -21,6 +24,7 @@ from typing import NamedTuple
 
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "tests"
+CORES = 2
 STEP = 10
 """Percentage points between two lines of progress."""
 
@@ -35,17 +39,30 @@ class Run(NamedTuple):
 
 _CORE = ["tests/core/test_kernel.py", "tests/core/test_condconv.py", "tests/core/test_xsepconv.py",
          "tests/core/test_planning.py", "tests/core/test_summary.py"]  # fmt: skip
+_ALL = {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"}
+_STAR = ["tests/core", "tests/star"]
+_KERAS = ["tests/keras_adapter", "tests/tf_keras_adapter"]
+_OTHERS = ["tests/torch_adapter", "tests/gluon_adapter"]
 RUNS = {
     # All four frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
-    "star": Run(
+    "star": Run(".venv-star", _ALL, ["--doctest-modules", *_STAR, "doconv_core", "doconv_torch"]),
+    # The adapters, in the same environment.
+    "keras": Run(".venv-star", {**_ALL, "DOCONV_BACKENDS": "torch,keras,tf_keras"}, _KERAS),
+    "torch-gluon": Run(".venv-star", {**_ALL, "DOCONV_BACKENDS": "torch,gluon"}, _OTHERS),
+    # Everything else that there is: the command, files, benchmarks, pages, the house itself.
+    "rest": Run(
         ".venv-star",
-        {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"},
-        ["--doctest-modules", "tests", "doconv_core", "doconv_torch", "--ignore=tests/zoo"],
+        _ALL,
+        ["tests", *(f"--ignore={path}" for path in (*_STAR, *_KERAS, *_OTHERS, "tests/zoo"))],
     ),
     # The core alone, on the oldest NumPy that it supports.
     "oldest": Run(".venv-oldest", {}, _CORE),
     # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
-    "jax": Run(".venv-modern", {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax"}, []),
+    "jax": Run(
+        ".venv-modern",
+        {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax"},
+        [*_STAR, "tests/stored", "tests/keras_adapter", "tests/torch_adapter"],
+    ),
     "keras-on-torch": Run(
         ".venv-modern",
         {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "torch"},
@@ -54,7 +71,7 @@ RUNS = {
     # The code on the documentation's pages.
     "docs": Run(
         ".venv-star",
-        {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"},
+        _ALL,
         ["tests/docs", "tests/test_readme.py"],
     ),
     # For the time between two commits.
@@ -64,8 +81,8 @@ RUNS = {
         ["tests/core", "tests/star", "tests/architecture"],
     ),
 }
-LANES = (("star",), ("oldest", "jax", "keras-on-torch"))
-"""What `make test` runs, side by side."""
+TESTED = ("jax", "keras", "star", "rest", "torch-gluon", "keras-on-torch", "oldest")
+"""What `make test` runs: two at a time, whichever is next, the long ones first."""
 
 
 class Outcome(NamedTuple):
@@ -77,10 +94,12 @@ class Outcome(NamedTuple):
     log: Path
 
 
-def perform(name: str, extra: list[str], say: Say, running: list[subprocess.Popen[str]]) -> Outcome:
+def perform(
+    name: str, modules: list[str], extra: list[str], say: Say, running: list[subprocess.Popen[str]]
+) -> Outcome:
     """One run; its progress is said, its output goes to a file."""
     run, start = RUNS[name], time.monotonic()
-    command = [str(ROOT / run.environment / "bin" / "python"), "-m", "pytest", "--color=no"]
+    command = [str(ROOT / run.environment / "bin" / "python"), *modules, "--color=no"]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **run.variables}
     log = LOGS / f"{name}.log"
     last, text = 0, ""
@@ -122,18 +141,27 @@ class Say:
 
 def main(arguments: list[str]) -> int:
     names, _, extra = _split(arguments)
+    modules = ["-m", "pytest"]
+    if "--coverage" in names:
+        names.remove("--coverage")
+        modules = ["-m", "coverage", "run", *modules]
     unknown = [name for name in names if name not in RUNS]
     if unknown:
         raise SystemExit(f"no such run: {', '.join(unknown)}; there are {', '.join(RUNS)}")
     LOGS.mkdir(parents=True, exist_ok=True)
-    lanes = [tuple(names)] if names else LANES
+    wanted = names or list(TESTED)
+    waiting = queue.SimpleQueue[str]()
+    for name in wanted:
+        waiting.put(name)
     say, outcomes, running = Say(), dict[str, Outcome](), list[subprocess.Popen[str]]()
 
-    def drive(lane: tuple[str, ...]) -> None:
-        for name in lane:
-            outcomes[name] = perform(name, extra, say, running)
+    def drive() -> None:
+        with contextlib.suppress(queue.Empty):
+            while True:
+                name = waiting.get_nowait()
+                outcomes[name] = perform(name, modules, extra, say, running)
 
-    threads = [threading.Thread(target=drive, args=(lane,), daemon=True) for lane in lanes]
+    threads = [threading.Thread(target=drive, daemon=True) for _ in range(CORES)]
     for thread in threads:
         thread.start()
     try:
@@ -144,7 +172,7 @@ def main(arguments: list[str]) -> int:
         for process in running:
             process.terminate()
         return 130
-    return _report(outcomes, sum(len(lane) for lane in lanes), say)
+    return _report(outcomes, len(wanted), say)
 
 
 def _report(outcomes: dict[str, Outcome], expected: int, say: Say) -> int:

@@ -186,7 +186,9 @@ def test_a_signal_leaves_all_files_as_they_were(tmp_path: Path, name: str, exist
     file, out = save(STATE, tmp_path / "file.pt"), tmp_path / "out.pt"
     if existing:
         out.write_text("old")
-    code = f"import sys\n{STOPPING}\nfrom doconv_cli.__main__ import main\nmain()\n"
+    # A run in the background has SIGINT ignored, and children inherit that.
+    heard = "import signal; signal.signal(signal.SIGINT, signal.default_int_handler)"
+    code = f"import sys\n{heard}\n{STOPPING}\nfrom doconv_cli.__main__ import main\nmain()\n"
     child = subprocess.Popen(
         [sys.executable, "-c", code, "fold", str(file), str(out)],
         cwd=ROOT, stdout=subprocess.PIPE, stderr=subprocess.PIPE, text=True,
