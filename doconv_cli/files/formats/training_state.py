@@ -115,10 +115,8 @@ class Optimizer:
             for old in group["params"]:
                 for key in new.get(key_of[old], (key_of[old],)):
                     its_own = key == key_of[old] or key.endswith("weight")
-                    if its_own and old in state and self._shape(old) in (
-                        None,
-                        shapes.get(key, self._shape(old)),
-                    ):
+                    shape = self._shape(old)
+                    if its_own and old in state and shape in (None, shapes.get(key, shape)):
                         after[key if isinstance(old, str) else count] = state[old]
                     numbers.append(key if isinstance(old, str) else count)
                     names.append(key)
