@@ -314,6 +314,7 @@ def test_an_optimizer_goes_on_with_the_plain_model(
     fresh.load_state_dict(saved["optimizer"])
     momenta = {name: made.state[p] for name, p in model.named_parameters()}
     for name, parameter in plain.named_parameters():
+        assert fresh.state[parameter].keys() == momenta[name].keys(), name
         for key, tensor in momenta[name].items():
             assert torch.equal(fresh.state[parameter][key], tensor), (name, key)
     step(plain, fresh)
@@ -364,9 +365,12 @@ def test_parameters_in_groups_go_on_with_the_plain_model(
     plain = plain_model()
     plain.load_state_dict(saved["model"])
     fresh = OPTIMIZERS[optimizer](groups(plain))
+    sizes = [len(group["params"]) for group in saved["optimizer"]["param_groups"]]
+    assert sizes == [len(group["params"]) for group in fresh.param_groups]
     fresh.load_state_dict(saved["optimizer"])
     momenta = {name: made.state[p] for name, p in model.named_parameters()}
     for name, parameter in plain.named_parameters():
+        assert fresh.state[parameter].keys() == momenta[name].keys(), name
         for key, tensor in momenta[name].items():
             assert torch.equal(fresh.state[parameter][key], tensor), (name, key)
     step(plain, fresh)
