@@ -131,7 +131,9 @@ def main(
     out.mkdir(parents=True, exist_ok=True)
     record = {"benchmark": "files", "machine": machine(), "preset": preset.value, "rows": rows}
     (out / f"{preset.value}.json").write_text(json.dumps(record, indent=1) + "\n")
-    typer.echo(f"{record['machine']}; the command alone: {rows[0]['command_alone_bytes'] >> 20} MiB")
+    typer.echo(
+        f"{record['machine']}; the command alone: {rows[0]['command_alone_bytes'] >> 20} MiB"
+    )
     typer.echo(markdown(rows), nl=False)
 
 
