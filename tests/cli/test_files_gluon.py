@@ -119,6 +119,29 @@ numpy.save(sys.argv[2], network(mx.nd.ones((1, 3, 9, 9))).asnumpy())
     np.testing.assert_array_equal(np.load(output), expected)
 
 
+@every_writer
+def test_the_layers_of_a_graph_are_found(
+    tmp_path: Path, write: Callable[[Any, Path], None]
+) -> None:
+    """A SymbolBlock's parameters are called after its nodes: as SSD's and FPN's backbones."""
+    source, x = mx.gluon.nn.HybridSequential(prefix="net_"), mx.nd.ones((1, 3, 9, 9))
+    with source.name_scope():
+        source.add(nn.Conv2D(8, 3, in_channels=3), nn.Conv2D(4, 2, groups=2, in_channels=8))
+    data = mx.sym.var("data", dtype="float32")
+    graph = mx.gluon.SymbolBlock(source(data), [data])
+    network = nn.HybridSequential(prefix="all_")
+    network.add(graph, nn.Conv2D(2, 3, in_channels=4, prefix="head_"))
+    network.initialize()
+    network(x)
+    network = trained(network)
+    write(network, tmp_path / "file.params")
+    out, expected = tmp_path / "out.params", tmp_path / "expected.params"
+    done = succeed("fold", tmp_path / "file.params", out, "--verify", "--json")
+    assert len(done.json["folded"]) == 3
+    write(doconv_gluon.fold(network), expected)
+    assert_same(out, expected)
+
+
 # --- the authors' layers: weight (O, I/g, kh, kw), D (K, K, I) ----------------------------
 
 
