@@ -24,6 +24,15 @@ def numpy_too_new(version: str) -> str:
     )
 
 
+def names_of_parameters(missing: list[str], unexpected: list[str]) -> str:
+    return error(
+        "a checkpoint that goes by the parameters' own names must have the model's",
+        {"missing": missing, "unexpected": unexpected},
+        "Numbers in names count the layers made before: build the model as it was built when the "
+        "file was written, first in a new process, or give its keys the names of save_parameters.",
+    )
+
+
 def cannot_write(layer: str, reason: str) -> str:
     return f"cannot write the arrays of {named(layer)}: {reason}."
 

@@ -122,6 +122,14 @@ NO_FACTORS = (
 )
 
 
+NO_NAMES = (
+    "OptimizerDOConv: torch.distributed.checkpoint.state_dict calls what an optimizer holds by the "
+    "model's names, and D is no parameter of the model, which stays plain. Save and load "
+    "`optimizer.state_dict()` itself (torch.save, or an entry of dcp.save's state), or convert the "
+    "model."
+)
+
+
 def other_factors(received: Any, expected: Any) -> str:
     return error(
         f"the optimizer's state must hold W and D of the same layers, in these shapes: {expected}",

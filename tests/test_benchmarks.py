@@ -14,6 +14,7 @@ import numpy as np
 import pytest
 from typer.testing import CliRunner
 
+from benchmarks import files
 from benchmarks.__main__ import PROGRAMS
 from benchmarks.frame.program import MEASURED
 from benchmarks.frame.timing import interleave, ratio
@@ -174,3 +175,20 @@ def test_steps_are_interleaved_and_the_turn_rotates() -> None:
 
 def test_a_ratio_tells_minima_median_and_quartiles() -> None:
     assert ratio([2.0, 6.0, 3.0], [1.0, 2.0, 3.0]) == (2.0, 2.0, 1.5, 2.5)
+
+
+# --- the command on large files ------------------------------------------------------------
+
+
+def test_the_command_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    monkeypatch.setattr(files, "SUFFIXES", (".safetensors",))
+    (row,) = files.measure(files.CHECKPOINTS["tiny"], tmp_path)
+    assert list(tmp_path.iterdir()) == []
+    for command in files.COMMANDS:
+        assert row[command]["peak_bytes"] >= row["bytes"]
+        assert row[command]["cpu_seconds"] > 0
+
+
+def test_the_page_shows_the_committed_record() -> None:
+    record = json.loads((ROOT / "benchmarks/results/files/full.json").read_text())
+    assert files.markdown(record["rows"]) in (ROOT / "docs/files.md").read_text()

@@ -58,6 +58,7 @@ class Hints:
         groups: each "PATTERN=2", or "2"; "depthwise" for the value means one per channel.
         transposed: each a pattern; "none" says that none is. Where any is given, the layers that
             they do not fit are ordinary ones.
+        official: likewise the authors' layers; the others are this library's.
 
     Raises:
         UsageError: a value cannot be parsed.
@@ -68,22 +69,29 @@ class Hints:
         kernel_size: Sequence[str] = (),
         groups: Sequence[str] = (),
         transposed: Sequence[str] = (),
+        official: Sequence[str] = (),
     ) -> None:
         self.kernel_size = _parse("--kernel-size", kernel_size, _kernel_size)
         self.groups = _parse("--groups", groups, _groups)
-        self._told = bool(transposed)
-        patterns = [(pattern, True) for pattern in transposed if pattern != NONE]
-        self.transposed = Patterns("--transposed", patterns)
+        self.transposed = _parse_names("--transposed", transposed)
+        self.official = _parse_names("--official", official)
+        self._told = {self.transposed: bool(transposed), self.official: bool(official)}
 
     def is_transposed(self, name: str, *, needed: bool) -> bool | None:
         """Whether a layer is transposed; None where nothing was said that is needed."""
         if self.transposed.get(name):
             return True
-        return False if self._told and needed else None
+        return False if self._told[self.transposed] and needed else None
+
+    def is_official(self, name: str) -> bool | None:
+        """Whether a layer that may be either is the authors'; None where nothing was said."""
+        if self.official.get(name):
+            return True
+        return False if self._told[self.official] else None
 
     def check_used(self) -> None:
         """Raise UsageError for a value that no layer needed."""
-        for patterns in (self.kernel_size, self.groups, self.transposed):
+        for patterns in (self.kernel_size, self.groups, self.transposed, self.official):
             patterns.check_used()
 
 
@@ -96,6 +104,10 @@ def _parse(option: str, given: Sequence[str], parse: Callable[[str], T]) -> Patt
         except ValueError:
             raise UsageError(f"{option} cannot be {text!r}") from None
     return Patterns(option, rules)
+
+
+def _parse_names(option: str, given: Sequence[str]) -> Patterns[bool]:
+    return Patterns(option, [(pattern, True) for pattern in given if pattern != NONE])
 
 
 def _kernel_size(text: str) -> KernelSize | str:

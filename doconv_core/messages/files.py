@@ -65,14 +65,6 @@ def misfit_layer(layer: str, shapes: dict[str, tuple[int, ...]]) -> str:
     return error(f"the arrays of {named(layer)} must fit each other", {"shapes": shapes})
 
 
-def whose_layer(layer: str, D: tuple[int, ...]) -> str:
-    return error(
-        f"{named(layer)} may be an official layer or this library's",
-        {"D.shape": D},
-        "With as many input channels as kernel elements their arrays look the same.",
-    )
-
-
 # --- errors of official checkpoints ------------------------------------------------------
 
 

@@ -27,7 +27,12 @@ LARGE = 2
 """How many times the rest of the model D may weigh before convert warns."""
 
 MUCH = 10_000_000
-"""How many numbers D must have for that: some 40 MB are nobody's trouble."""
+"""How many numbers D must have for that: some 40 MB are nobody's trouble.
+
+So MnasNet 0.5, which grows to three times its 2.2 million by 5x5 depthwise layers, passes: D, its
+gradient and momentum are 53 MB, less than the activations of a batch. A warning that most people
+who train small networks had to silence would be read by nobody.
+"""
 
 
 class Candidate(NamedTuple):
@@ -115,6 +120,9 @@ def plan(
         if each.layer is root and reason not in ("", messages.model.POINTWISE):
             kind = type(root).__name__
             raise ValueError(messages.model.cannot_convert("", kind, reason))
+        # What the user did not ask for is no disappointment, whatever else would have kept it.
+        if reason not in ("", *EXPECTED) and where is not None and not _asked(picked, each):
+            reason = messages.model.NOT_SELECTED
         if not reason and not any(picked(name, each.layer) for name in each.names):
             reason = messages.model.NOT_SELECTED
         if not reason and max_kernel_elements is not None and max_kernel_elements < each.K:
@@ -131,6 +139,14 @@ def warn_if_large(added: int, parameters: int, largest: str) -> None:
     if added > max(MUCH, LARGE * parameters):
         said = messages.model.large_D(added, parameters, LARGE, largest)
         warnings.warn(said, UserWarning, stacklevel=3)
+
+
+def _asked(picked: Callable[[str, Any], bool], each: Candidate) -> bool:
+    """Whether the user would have had a layer changed that cannot be."""
+    try:
+        return any(picked(name, each.layer) for name in each.names)
+    except Exception:  # it is of a kind that the user's function was not written for
+        return True
 
 
 def _picker(where: Where | None, found: list[Candidate]) -> Callable[[str, Any], bool]:

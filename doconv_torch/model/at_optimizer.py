@@ -8,6 +8,7 @@ not for every forward pass, micro-batch, or use of a shared layer.
 
 from __future__ import annotations
 
+import inspect
 import warnings
 import weakref
 from collections import Counter
@@ -330,6 +331,8 @@ class OptimizerDOConv:
         return {i: layers[id(p)] for i, p in enumerate(params) if id(p) in layers}
 
     def _add_factors(self, _: Optimizer, state: dict[str, Any]) -> None:
+        if _is_named_by_the_model():
+            raise ValueError(torch_messages.NO_NAMES)
         self._settle()
         own = {i: each.factors for i, each in self._positions().items()}
         state[KEY] = {**state.get(KEY, {}), **own}
@@ -384,6 +387,19 @@ def _layers(
     if not made:
         raise ValueError(torch_messages.nothing_at_optimizer(+reasons))
     return made
+
+
+def _is_named_by_the_model() -> bool:
+    """Whether torch.distributed.checkpoint asks, which calls parameters by the model's names.
+
+    D has none. Torch 2.13 dies of that by a KeyError of a number.
+    """
+    frame = inspect.currentframe()
+    while frame is not None:
+        if frame.f_globals.get("__name__") == "torch.distributed.checkpoint.state_dict":
+            return True
+        frame = frame.f_back
+    return False
 
 
 def check_not_at_optimizer(chosen: Iterable[Candidate]) -> None:

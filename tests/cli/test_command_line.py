@@ -17,7 +17,9 @@ import pytest
 pytest.importorskip("torch", reason="PyTorch's files need torch")
 import torch
 from torch import nn
+from typer.testing import CliRunner
 
+from doconv_cli import main
 from tests.cli.command import fail, run, succeed
 from tests.cli.torch_models import save, trained
 
@@ -284,7 +286,21 @@ def test_no_framework_is_needed_for_files_of_arrays(tmp_path: Path, suffix: str)
     assert done.returncode == 0
 
 
-def test_the_shell_can_complete_it() -> None:
-    done = doconv("--show-completion", env={**os.environ, "SHELL": "/bin/bash"})
-    assert "--install-completion" in doconv("--help").stdout
-    assert done.returncode in (0, 1)  # by which shell it was started decides
+@pytest.mark.parametrize(
+    ("typed", "completed"),
+    [("doconv fo", ["fold"]), ("doconv fold --tr", ["--transposed"]), ("doconv convert --o", [
+        "--only", "--official"])],
+)  # fmt: skip
+def test_the_shell_can_complete_it(
+    monkeypatch: pytest.MonkeyPatch, typed: str, completed: list[str]
+) -> None:
+    """What bash asks for, once ``doconv --install-completion`` was run."""
+    monkeypatch.setenv("_DOCONV_COMPLETE", "complete_bash")
+    monkeypatch.setenv("COMP_WORDS", typed)
+    monkeypatch.setenv("COMP_CWORD", str(len(typed.split()) - 1))
+    done = CliRunner().invoke(main.app, prog_name="doconv")
+    assert done.stdout.split() == completed
+
+
+def test_help_says_how_to_have_it_completed() -> None:
+    assert "--install-completion" in CliRunner().invoke(main.app, ["--help"]).stdout

@@ -47,8 +47,8 @@ def base(tmp_path_factory: pytest.TempPathFactory) -> int:
 
 
 LAYERS = {  # its arrays, and the bytes of the largest
-    "one layer": ({"a": (1600, 1600, 9)}, 1600 * 1600 * 9 * 4),
-    "many layers": ({f"{i}": (512, 500, 9) for i in range(12)}, 512 * 500 * 9 * 4),
+    "large layers": ({"a": (2400, 2400, 4), "b": (2400, 2400, 4)}, 2400 * 2400 * 4 * 4),
+    "many layers": ({f"{i}": (800, 720, 4) for i in range(12)}, 800 * 720 * 4 * 4),
     "a large D": ({"a": (4000, 1, 49)}, 4000 * 49 * 49 * 4),
 }
 

@@ -19,7 +19,7 @@ from torch import nn
 
 import doconv_torch
 from tests.cli.command import fail, succeed
-from tests.cli.torch_models import assert_same, load, plain_model, save, trained
+from tests.cli.torch_models import GROUPS_AND_KINDS, assert_same, load, plain_model, save, trained
 
 
 def state(seed: int = 0) -> dict[str, Any]:
@@ -268,11 +268,21 @@ def step(model: nn.Module, optimizer: torch.optim.Optimizer) -> None:
     optimizer.step()
 
 
-def two_groups(model: nn.Module) -> list[dict[str, Any]]:
+def by_decay(model: nn.Module) -> list[dict[str, Any]]:
     """As people leave weight decay out for biases and norms."""
-    parameters = dict(model.named_parameters())
-    few = [p for p in parameters.values() if p.ndim < 2]
-    return [{"params": [p for p in parameters.values() if p.ndim >= 2]}, {"params": few}]
+    every = list(model.parameters())
+    few = [p for p in every if p.ndim < 2]
+    return [{"params": [p for p in every if p.ndim >= 2]}, {"params": few, "weight_decay": 0.0}]
+
+
+def by_layer(model: nn.Module) -> list[dict[str, Any]]:
+    """As layer-wise rates have it: the last layers first, D's apart in each."""
+    groups = []
+    for layer in reversed(list(model.children())):
+        for wanted in (True, False):
+            own = [p for name, p in layer.named_parameters() if (name == "D") == wanted]
+            groups += [{"params": own, "lr": 0.1 / (1 + len(groups))}] if own else []
+    return groups
 
 
 @pytest.mark.parametrize("options", CONVERSIONS.values(), ids=CONVERSIONS.keys())
@@ -304,6 +314,7 @@ def test_an_optimizer_goes_on_with_the_plain_model(
     fresh.load_state_dict(saved["optimizer"])
     momenta = {name: made.state[p] for name, p in model.named_parameters()}
     for name, parameter in plain.named_parameters():
+        assert fresh.state[parameter].keys() == momenta[name].keys(), name
         for key, tensor in momenta[name].items():
             assert torch.equal(fresh.state[parameter][key], tensor), (name, key)
     step(plain, fresh)
@@ -332,13 +343,84 @@ def test_convert_makes_room_for_D_in_an_optimizer(tmp_path: Path) -> None:
     step(model, fresh)
 
 
-def test_an_optimizer_that_fits_no_order_is_refused_or_dropped(tmp_path: Path) -> None:
-    model = trained(plain_model())
-    adam = torch.optim.Adam(two_groups(model), 0.1)
-    step(model, adam)
+GROUPS: dict[str, Callable[[nn.Module], list[dict[str, Any]]]] = {
+    "by weight decay": by_decay,
+    "the other way round": lambda model: by_decay(model)[::-1],
+    "by layer": by_layer,
+}
+
+
+@pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS.keys())
+@pytest.mark.parametrize("optimizer", ["SGD momentum", "Adam"])
+def test_parameters_in_groups_go_on_with_the_plain_model(
+    tmp_path: Path, groups: Callable[[nn.Module], list[dict[str, Any]]], optimizer: str
+) -> None:
+    model = trained(plain_model(), D_mul=14)
+    made = OPTIMIZERS[optimizer](groups(model))
+    step(model, made)
     file, out = tmp_path / "file.pt", tmp_path / "out.pt"
-    torch.save({"model": model.state_dict(), "optimizer": adam.state_dict()}, file)
-    assert "pass --drop-optimizer" in fail(2, "fold", file, out)
+    torch.save({"model": model.state_dict(), "optimizer": made.state_dict()}, file)
+    assert "parameters of D removed" in succeed("fold", file, out).err
+    saved = load(out)
+    plain = plain_model()
+    plain.load_state_dict(saved["model"])
+    fresh = OPTIMIZERS[optimizer](groups(plain))
+    sizes = [len(group["params"]) for group in saved["optimizer"]["param_groups"]]
+    assert sizes == [len(group["params"]) for group in fresh.param_groups]
+    fresh.load_state_dict(saved["optimizer"])
+    momenta = {name: made.state[p] for name, p in model.named_parameters()}
+    for name, parameter in plain.named_parameters():
+        assert fresh.state[parameter].keys() == momenta[name].keys(), name
+        for key, tensor in momenta[name].items():
+            assert torch.equal(fresh.state[parameter][key], tensor), (name, key)
+    step(plain, fresh)
+
+
+@pytest.mark.parametrize("turned", [1, -1], ids=["by weight decay", "the other way round"])
+def test_convert_puts_D_into_the_group_of_its_weight(tmp_path: Path, turned: int) -> None:
+    plain = plain_model()
+    adam = torch.optim.Adam(by_decay(plain)[::turned], 0.1)
+    step(plain, adam)
+    file, out = tmp_path / "file.pt", tmp_path / "out.pt"
+    torch.save({"model": plain.state_dict(), "optimizer": adam.state_dict()}, file)
+    succeed("convert", file, out, *GROUPS_AND_KINDS)
+    saved = load(out)
+    model = doconv_torch.convert(plain)
+    model.load_state_dict(saved["model"])
+    fresh = torch.optim.Adam(by_decay(model)[::turned], 0.1)
+    fresh.load_state_dict(saved["optimizer"])
+    for name, parameter in model.named_parameters():
+        expected = adam.state[dict(plain.named_parameters())[name]] if name[-2:] != ".D" else {}
+        assert fresh.state[parameter].keys() == expected.keys()
+        for key, tensor in expected.items():
+            assert torch.equal(fresh.state[parameter][key], tensor), (name, key)
+    step(model, fresh)
+
+
+def without_momenta(model: nn.Module) -> torch.optim.Optimizer:
+    return torch.optim.SGD(by_decay(model), 0.1)
+
+
+def with_a_momentum_of_Ds_size(model: nn.Module) -> torch.optim.Optimizer:
+    """A weight (3, 9, 9) of another dimension, beside a D of those sizes, in groups by layer."""
+    model.append(nn.Conv1d(9, 3, 9))
+    adam = torch.optim.Adam(by_layer(model), 0.1)
+    for parameter in model.parameters():
+        parameter.grad = torch.ones_like(parameter)
+    adam.step()
+    return adam
+
+
+@pytest.mark.parametrize("optimizer", [without_momenta, with_a_momentum_of_Ds_size])
+def test_an_optimizer_that_nothing_tells_of_is_refused_or_dropped(
+    tmp_path: Path, optimizer: Callable[[nn.Module], torch.optim.Optimizer]
+) -> None:
+    model = trained(plain_model())
+    state = optimizer(model).state_dict()
+    file, out = tmp_path / "file.pt", tmp_path / "out.pt"
+    torch.save({"model": model.state_dict(), "optimizer": state}, file)
+    said = "neither names nor the sizes of their momenta tell which are of the layers that change"
+    assert f"{said}; pass --drop-optimizer" in fail(2, "fold", file, out)
     done = succeed("fold", file, out, "--drop-optimizer")
     assert done.err == "note: optimizer 'optimizer': left out\n"
     assert list(load(out)) == ["model"]

@@ -13,7 +13,7 @@ import pytest
 
 pytest.importorskip("doconv_gluon.mxnet", reason="Gluon's files need MXNet", exc_type=ImportError)
 import doconv_gluon
-from doconv_core import DOConvSpec
+from doconv_core import DOConvSpec, fold_kernel
 from doconv_core.official import read
 from doconv_gluon.mxnet import mx
 from tests.cli.command import fail, succeed
@@ -119,6 +119,29 @@ numpy.save(sys.argv[2], network(mx.nd.ones((1, 3, 9, 9))).asnumpy())
     np.testing.assert_array_equal(np.load(output), expected)
 
 
+@every_writer
+def test_the_layers_of_a_graph_are_found(
+    tmp_path: Path, write: Callable[[Any, Path], None]
+) -> None:
+    """A SymbolBlock's parameters are called after its nodes: as SSD's and FPN's backbones."""
+    source, x = mx.gluon.nn.HybridSequential(prefix="net_"), mx.nd.ones((1, 3, 9, 9))
+    with source.name_scope():
+        source.add(nn.Conv2D(8, 3, in_channels=3), nn.Conv2D(4, 2, groups=2, in_channels=8))
+    data = mx.sym.var("data", dtype="float32")
+    graph = mx.gluon.SymbolBlock(source(data), [data])
+    network = nn.HybridSequential(prefix="all_")
+    network.add(graph, nn.Conv2D(2, 3, in_channels=4, prefix="head_"))
+    network.initialize()
+    network(x)
+    network = trained(network)
+    write(network, tmp_path / "file.params")
+    out, expected = tmp_path / "out.params", tmp_path / "expected.params"
+    done = succeed("fold", tmp_path / "file.params", out, "--verify", "--json")
+    assert len(done.json["folded"]) == 3
+    write(doconv_gluon.fold(network), expected)
+    assert_same(out, expected)
+
+
 # --- the authors' layers: weight (O, I/g, kh, kw), D (K, K, I) ----------------------------
 
 
@@ -167,11 +190,37 @@ def test_a_converted_official_file_is_this_library_s(tmp_path: Path) -> None:
     np.testing.assert_array_equal(ours["grouped_weight"], arrays["grouped_weight"])
 
 
-def test_a_layer_that_may_be_anybody_s_is_refused(tmp_path: Path) -> None:
-    file = write(tmp_path / "file.params", checkpoint(nine=official(9, 6, (3, 3))))
-    assert "may be an official layer or this library's" in fail(
-        1, "fold", file, tmp_path / "out.params"
-    )
+NINE = checkpoint(nine=official(9, 6, (3, 3)))
+MIXED = NINE | checkpoint(theirs=official(4, 5, (3, 3))) | {
+    "ours_weight": np.ones((5, 4, 3, 3), "float32"), "ours_D": np.ones((4, 9, 9), "float32"),
+}  # fmt: skip
+OPTIONS = {"theirs": ("nine", True), "a pattern": ("n*", True), "ours": ("none", False)}
+
+
+@pytest.mark.parametrize("arrays", [NINE, MIXED], ids=["alone", "beside both"])
+@pytest.mark.parametrize(("option", "official"), OPTIONS.values(), ids=OPTIONS.keys())
+def test_whose_a_layer_is_that_may_be_anybody_s_is_asked_for(
+    tmp_path: Path, option: str, official: bool, arrays: dict[str, np.ndarray]
+) -> None:
+    file, out = write(tmp_path / "file.params", arrays), tmp_path / "out.params"
+    for command in (("inspect", file), ("fold", file, out)):
+        error = fail(2, *command)
+        assert "1 layer of as many inputs as kernel elements" in error
+        assert "'nine'; pass --official NAME" in error
+    succeed("fold", file, out, "--official", option, "--verify")
+    kernel = mx.nd.load(str(out))["nine_weight"].asnumpy()
+    if official:
+        expected = read(NINE, "gluon")["nine"].kernel()
+    else:
+        expected = fold_kernel(DOConvSpec(9, 6, (3, 3)), NINE["nine_weight"].reshape(6, 9, 9),
+                               NINE["nine_D"], "float32", "nine")  # fmt: skip
+    np.testing.assert_array_equal(kernel, expected.reshape(kernel.shape))
+
+
+def test_a_name_that_needs_no_option_is_told(tmp_path: Path) -> None:
+    file = write(tmp_path / "file.params", checkpoint(stem=official(4, 5, (3, 3))))
+    error = fail(2, "fold", file, tmp_path / "out.params", "--official", "stem")
+    assert "--official: 'stem' fits no layer that needs it" in error
 
 
 # --- what goes wrong ---------------------------------------------------------------------

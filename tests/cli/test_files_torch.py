@@ -17,6 +17,8 @@ import torch
 from torch import nn
 
 import doconv_torch
+from doconv_cli.files.layers import composing
+from doconv_cli.files.verbs import verify
 from tests.cli.command import fail, succeed
 from tests.cli.torch_models import (
     GROUPS_AND_KINDS,
@@ -60,6 +62,22 @@ def test_a_folded_file_is_the_state_of_the_folded_model(
     assert 0 <= done.json["largest_ulps"] <= 0.5
     folded = {name for name, m in model.named_modules() if getattr(m, "D", None) is not None}
     assert set(done.json["folded"]) == folded
+
+
+@pytest.mark.parametrize("elements", [1, 60])
+@pytest.mark.parametrize("options", [{}, {"D_mul": 14}], ids=["D_mul=K", "D_mul=14"])
+def test_layers_larger_than_a_piece_are_the_same(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, options: dict[str, int], elements: int
+) -> None:
+    model = trained(plain_model(), **options)
+    file, out = save(model.state_dict(), tmp_path / "file.pt"), tmp_path / "out.pt"
+    offsets = [row["offset"] or 0 for row in succeed("inspect", file, "--json").json["layers"]]
+    for module in (composing, verify):  # which take so many at a time
+        monkeypatch.setattr(module, "ELEMENTS", elements)
+    succeed("fold", file, out, "--verify")
+    assert_same(load(out), doconv_torch.fold(model).state_dict())
+    again = [row["offset"] or 0 for row in succeed("inspect", file, "--json").json["layers"]]
+    assert again == pytest.approx(offsets, rel=1e-12)
 
 
 def test_a_parametrized_layer_is_folded_to_its_plain_keys(tmp_path: Path) -> None:

@@ -118,7 +118,25 @@ def test_convert_warns_where_it_could_do_little(reasons: dict[str, int], warned:
     assert [str(each.message) for each in caught] == said
 
 
+def test_what_where_leaves_out_counts_for_nothing_else() -> None:
+    own, left = messages.model.OWN_FORWARD, messages.model.NOT_SELECTED
+    mine = Candidate(["head.a"], "a", "")
+    found = [mine, *(Candidate([f"body.{i}"], f"{i}", own) for i in range(3))]
+    assert plan(found, "head").reasons == {left: 3}
+    assert plan(found, lambda name, _: name != "head.a").reasons == {own: 3, left: 1}
+    plan(found, "head").warn_if_mostly_left()
+    with pytest.warns(UserWarning, match=own):
+        plan(found, ["head", "body"]).warn_if_mostly_left()
+
+    def of_hosts_only(name: str, layer: str) -> bool:
+        return {"a": True}[layer]
+
+    assert plan(found, of_hosts_only).reasons == {own: 3}
+
+
 SIZES = {
+    "MnasNet 0.5": (4_400_000, 2_200_000, False),
+    "RepLKNet-31B": (5_555_000_000, 7_800_000, True),
     "twice": (LARGE * MUCH, MUCH, False),
     "more": (LARGE * MUCH + 1, MUCH, True),
     "more, of little": (MUCH, 100, False),

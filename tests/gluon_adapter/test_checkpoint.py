@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from pathlib import Path
+
 import numpy as np
 import pytest
 
@@ -73,3 +75,18 @@ def test_a_network_without_values_has_no_state() -> None:
     net = convert(network(known=False))
     with pytest.raises(ValueError, match=r"cannot read the arrays of layer '0': .* run one batch"):
         get_state(net)
+
+
+def test_gluons_ways_around_a_mismatch_are_as_documented(tmp_path: Path) -> None:
+    """They say nothing: D stays as it is, or is dropped."""
+    plain, net, x = network(), trained_network(), images()
+    plain(x)
+    plain.save_parameters(str(tmp_path / "plain"))
+    net.save_parameters(str(tmp_path / "unfolded"))
+    fresh, D = convert(network()), net[0].D.data().asnumpy()
+    fresh.load_parameters(str(tmp_path / "plain"), allow_missing=True)
+    np.testing.assert_array_equal(fresh(x).asnumpy(), plain(x).asnumpy())
+    net.load_parameters(str(tmp_path / "plain"), allow_missing=True)
+    np.testing.assert_array_equal(net[0].D.data().asnumpy(), D)
+    with pytest.raises(ValueError, match="not present in ParameterDict"):
+        plain.load_parameters(str(tmp_path / "unfolded"))

@@ -124,3 +124,79 @@ def test_what_does_not_fit_is_refused_and_the_model_stays(
         load_official(ours, theirs | more)
     for name, parameter in ours.collect_params().items():
         np.testing.assert_array_equal(parameter.data().asnumpy(), before[name])
+
+
+# --- By the parameters' own names, as collect_params().save and older GluonCV's save_params -----
+
+
+def scoped(prefix: str) -> Any:
+    """The same network, its parameters called after it and their layers' numbers."""
+    net = nn.HybridSequential(prefix=prefix)
+    with net.name_scope():
+        inner = nn.HybridSequential(prefix="inner_")
+        with inner.name_scope():
+            inner.add(nn.Conv2D(4, 2, groups=2, in_channels=6))
+            inner.add(nn.Conv2D(8, 2, groups=4, in_channels=4))
+        net.add(nn.Conv2D(6, 3, in_channels=4), nn.BatchNorm(in_channels=6), inner)
+        net.add(nn.Conv2D(3, 1, in_channels=8))
+    net.initialize()
+    return net
+
+
+OWN = {"0": "conv0", "1": "batchnorm0", "2.0": "inner_conv0", "2.1": "inner_conv1", "3": "conv1"}
+
+
+def by_name(checkpoint: Checkpoint, prefix: str) -> Checkpoint:
+    """What the authors' layers are saved as: they are Conv2D's to whoever gives names."""
+    split = {key: key.rsplit(".", 1) for key in checkpoint}
+    return {f"{prefix}{OWN[split[key][0]]}_{split[key][1]}": checkpoint[key] for key in checkpoint}
+
+
+@pytest.mark.parametrize("make", [convert, lambda net: net], ids=["trainable", "plain"])
+@pytest.mark.parametrize(
+    "prefix", ["net7_", "net0_", "", "arg:net7_"],
+    ids=["collect_params().save", "of another instance", "save_params", "export"],
+)  # fmt: skip
+def test_a_checkpoint_by_name_is_what_it_is_by_structure(prefix: str, make: Any) -> None:
+    theirs, _ = official()
+    net, same = make(scoped("net7_")), make(scoped("net7_"))
+    load_official(net, by_name(theirs, prefix))
+    load_official(same, theirs)
+    assert np.abs(run(net)).max() > 0
+    np.testing.assert_array_equal(run(net), run(same))
+
+
+def test_the_names_are_gluons() -> None:
+    net = scoped("net7_")
+    with_D = {key for key in official()[0] if not key.endswith(".D")}
+    assert by_name(dict.fromkeys(with_D), "net7_").keys() == net.collect_params().keys()
+
+
+def test_a_shared_weight_stands_once_in_a_checkpoint_by_name() -> None:
+    def shared() -> Any:
+        net = nn.HybridSequential(prefix="net_")
+        with net.name_scope():
+            first = nn.Conv2D(4, 3, in_channels=4, padding=1)
+            net.add(first, nn.Conv2D(4, 3, in_channels=4, padding=1, params=first.params))
+        net.initialize()
+        return convert(net)
+
+    theirs, _ = official()
+    one = {name: theirs[f"2.0.{name}"] for name in ("bias",)}
+    rng = np.random.default_rng(0)
+    one |= {"weight": rng.normal(size=(4, 4, 3, 3)), "D": rng.normal(size=(9, 9, 4))}
+    net, same = shared(), shared()
+    load_official(net, {f"net_conv0_{name}": array for name, array in one.items()})
+    load_official(same, {f"{i}.{name}": array for i in (0, 1) for name, array in one.items()})
+    np.testing.assert_array_equal(run(net), run(same))
+
+
+def test_other_numbers_in_names_are_refused() -> None:
+    theirs = by_name(official()[0], "net7_")
+    renamed = {key.replace("net7_conv0", "net7_conv4"): value for key, value in theirs.items()}
+    net = convert(scoped("net7_"))
+    before = run(net)
+    said = r"missing=\['conv0_D', .*unexpected=\['conv4_D', .* first in a new process"
+    with pytest.raises(ValueError, match=said):
+        load_official(net, renamed)
+    np.testing.assert_array_equal(run(net), before)

@@ -237,3 +237,16 @@ def test_a_checkpoint_callback_keeps_D(tmp_path: Path) -> None:
     for ours, theirs in zip(values(again), values(model), strict=True):
         np.testing.assert_array_equal(ours, theirs)
     again.fit(*batch(), epochs=1, verbose=0)
+
+
+def test_a_file_whose_class_is_not_imported_names_it_and_this_package(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Keras imports no package but its own, so its words are what a reader has."""
+    trained().save(tmp_path / "model.keras")
+    registered = keras.saving.get_custom_objects()
+    for name in [name for name in registered if name.startswith("doconv_tf>")]:
+        monkeypatch.delitem(registered, name)
+    with pytest.raises(TypeError, match=r"(?s)could not be|Could not locate class") as caught:
+        keras.saving.load_model(tmp_path / "model.keras")
+    assert "doconv_tf>DO" in str(caught.value)

@@ -15,7 +15,7 @@ class Mutant:
 
     Attributes:
         mistake: in words.
-        framework: "core", "torch", "keras", "tf_keras" or "gluon".
+        framework: "core", "torch", "keras", "tf_keras", "gluon" or "command".
         path: the file that is changed.
         edits: what is replaced by what.
         test: the test that must fail.
@@ -304,4 +304,126 @@ FAMILY = _of(
     }),
 )  # fmt: skip
 
-MUTANTS = CORE + TORCH + KERAS + TF_KERAS + GLUON + FAMILY
+
+def _cli(file: str, test: str) -> str:
+    return f"tests/cli/test_{file}.py::test_{test}"
+
+
+_EVERY_KIND = _cli("files_torch", "a_folded_file_is_the_state_of_the_folded_model[every-kind-.pt]")
+_IN_PIECES = _cli("files_torch", "layers_larger_than_a_piece_are_the_same[D_mul=K-1]")
+_REMAINS = _cli(
+    "files_everywhere", "a_D_that_would_remain_is_an_error_and_named[an EMA without names]"
+)
+_ADAM = _cli("files_everywhere", "an_optimizer_goes_on_with_the_plain_model[model-Adam-D_mul=K]")
+_LOOKS = _cli("files_errors", "verify_looks_before_the_file_becomes_OUT[True-.pt]")
+
+COMMAND = _of(
+    "command",
+    "doconv_cli/files/layers/composing.py",
+    (FOLD, _EVERY_KIND, {
+        "d = None if D is None else widened(rows(D, first, first + g * a), D.dtype)": "d = None",
+    }),
+    ("a piece takes the first channels' D", _IN_PIECES, {
+        "first = groups.start * channels + inputs.start": "first = 0",
+    }),
+    ("a transposed layer is read as an ordinary one", _EVERY_KIND, {
+        "array.reshape(g, a, O, -1).swapaxes(1, 2)": "array.reshape(g, O, a, -1)",
+    }),
+    ("only a D's first piece is measured", _IN_PIECES, {
+        "        total += float(": "        total = total or float(",
+    }),
+) + _of(
+    "command",
+    "doconv_cli/files/layers/find.py",
+    ("a layer that may be transposed is guessed",
+     _cli("files_torch", "layers_that_may_be_transposed_are_not_guessed[.safetensors]"),
+     {"ambiguous=not (sure or rows_agree(arrays[\"D\"]))": "ambiguous=False"}),
+    ("what a file says of a layer is not believed",
+     _cli("files_torch", "what_a_state_dict_records_is_believed"),
+     {"        told = recorded\n": "        told = None\n"}),
+) + _of(
+    "command",
+    "doconv_cli/files/layers/find_official.py",
+    ("the authors' layer is taken for this library's",
+     _cli("files_official", "an_official_checkpoint_becomes_the_host_s[fold-.pt]"),
+     {"return theirs if sure else []": "return []"}),
+) + _of(
+    "command",
+    "doconv_cli/files/verbs/only.py",
+    ("a D may remain in OUT", _REMAINS, {"left = source.unplaced(layers)": "left = []"}),
+) + _of(
+    "command",
+    "doconv_cli/files/verbs/verify.py",
+    ("--verify passes everything", _LOOKS, {"if not found <= 0.5:": "if False:"}),
+    ("--verify sees one group",
+     _cli("verify", "the_channels_of_another_group_do_not_pass[ordinary-float32]"),
+     {"worst = max(worst, _worst(": "worst = min(worst, _worst("}),
+) + _of(
+    "command",
+    "doconv_cli/files/verbs/convert.py",
+    ("groups that nothing gives are believed",
+     _cli("files_groups", "groups_that_nothing_fits_are_refused_with_the_likely_ones[ResNeXt-.pt]"),
+     {"    if wrong:\n": "    if False:\n"}),
+    ("an embedding is converted",
+     _cli("files_groups", "what_is_no_convolution_is_left_alone_unless_named"),
+     {"layer.shape[0] == 1 or layer.K > _LARGEST": "layer.K > _LARGEST"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/array_file.py",
+    ("OUT is there before --verify looked", _LOOKS, {
+        "            self.write(contents, temporary)\n":
+        "            self.write(contents, temporary)\n            os.replace(temporary, out)\n",
+        "from collections.abc import Iterable, Mapping\n":
+        "import os\nfrom collections.abc import Iterable, Mapping\n",
+    }),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/training_state.py",
+    ("an optimizer's entries keep their numbers", _ADAM, {
+        "after[key if isinstance(old, str) else count] = state[old]": "after[old] = state[old]",
+    }),
+    ("momenta of other sizes pass", _cli("files_everywhere",
+     "parameters_in_groups_go_on_with_the_plain_model[SGD momentum-by weight decay]"),
+     {"shape in (None, parameters[key])": "True"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/harmless.py",
+    ("every class is harmless",
+     _cli("files_everywhere", "other_objects_are_refused_by_class_and_place_unless_allowed"),
+     {"bool(_PATTERN.fullmatch(name))": "True"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/torch_file.py",
+    ("a D of more numbers than there are is taken", _cli("files_everywhere",
+     "a_D_that_would_remain_is_an_error_and_named[a stretched D]"),
+     {"if held > tensor.storage.size:": "if False:"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/safetensors_file.py",
+    ("one file of several is folded alone",
+     _cli("files_folders", "one_file_of_several_is_refused_with_the_way_out"),
+     {"_SHARD.fullmatch(path.name) or _index_beside(path)": "_index_beside(path) and False"}),
+    ("the index keeps its old size",
+     _cli("files_folders", "W_and_D_in_different_shards_are_folded[folder-2]"),
+     {'{**self._index_metadata, "total_size": total}': "{**self._index_metadata}"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/limits.py",
+    ("a bomb may grow", _cli("files_bounded", "max_bytes_raises_the_limits"), {
+        "if size > limit:": "if False:",
+    }),
+) + _of(
+    "command",
+    "doconv_cli/text.py",
+    ("names in files reach the terminal",
+     _cli("command_line", "names_of_layers_reach_no_terminal[a color]"),
+     {"each if each.isprintable() else": "each if True else"}),
+) + _of(
+    "command",
+    "doconv_cli/files/formats/checkpoint.py",
+    ("OUT is everybody's", _cli("command_line", "OUT_has_the_permissions_of_FILE[384]"), {
+        "replacing(out, stat.S_IMODE(self.path.stat().st_mode))": "replacing(out)",
+    }),
+)  # fmt: skip
+
+MUTANTS = CORE + TORCH + KERAS + TF_KERAS + GLUON + FAMILY + COMMAND

@@ -25,7 +25,9 @@ from tests.mutations.edits import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
 SOURCES = ("doconv_core", "doconv_keras", "doconv_torch", "doconv_tf", "doconv_tf_keras",
-           "doconv_gluon", "tests")  # fmt: skip
+           "doconv_gluon", "doconv_cli", "tests")  # fmt: skip
+BACKENDS = {"core": "", "command": "torch"}
+"""Of what is no framework."""
 
 
 class StaleMutantError(Exception):
@@ -62,7 +64,7 @@ def run(framework: str, tests: Sequence[str], mutant: Mutant | None = None) -> d
         shutil.copy(ROOT / "pyproject.toml", tree)
         if mutant is not None:
             (tree / mutant.path).write_text(mutated(mutant))
-        backends = "" if framework == "core" else framework
+        backends = BACKENDS.get(framework, framework)
         ours = {"PYTHONPATH": str(tree), "DOCONV_BACKENDS": backends, "OMP_NUM_THREADS": "1"}
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(

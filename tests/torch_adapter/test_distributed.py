@@ -10,6 +10,8 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed import checkpoint as dcp
+from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, get_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -104,3 +106,40 @@ def test_a_plain_distributed_checkpoint_is_loaded_in_part(tmp_path: Path) -> Non
         planner = DefaultLoadPlanner(allow_partial_load=True)
         checkpoint.load(model.state_dict(), checkpoint_id=tmp_path, planner=planner)
     assert torch.equal(model.eval()(images()), plain.eval()(images()))
+
+
+@pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
+def test_at_the_optimizer_a_state_by_the_models_names_is_refused_and_by_numbers_goes_on(
+    tmp_path: Path,
+) -> None:
+    def made() -> tuple[nn.Module, torch.optim.Optimizer, OptimizerDOConv]:
+        model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 2, 3))
+        adam = torch.optim.Adam(model.parameters(), 0.1)
+        return model, adam, OptimizerDOConv(model, adam)
+
+    def step(model: nn.Module, adam: torch.optim.Optimizer) -> None:
+        adam.zero_grad()
+        model(images(3)).square().mean().backward()
+        adam.step()
+
+    model, adam, over = made()
+    step(model, adam)
+    for state in (get_optimizer_state_dict, get_state_dict):
+        with pytest.raises(ValueError, match="D is no parameter of the model"):
+            state(model, adam)
+    content = {"model": model.state_dict(), "optimizer": adam.state_dict()}
+    dcp.save(content, checkpoint_id=tmp_path, no_dist=True)
+    other, its, its_over = made()
+    step(other, its)  # so that there are momenta to load into
+    content = {"model": other.state_dict(), "optimizer": its.state_dict()}
+    dcp.load(content, checkpoint_id=tmp_path, no_dist=True)
+    other.load_state_dict(content["model"])
+    its.load_state_dict(content["optimizer"])
+    for name, arrays in over.state_dict().items():
+        assert arrays["D"].any()
+        for key, array in arrays.items():
+            assert torch.equal(its_over.state_dict()[name][key], array)
+    step(model, adam)
+    step(other, its)
+    for ours, theirs in zip(model.parameters(), other.parameters(), strict=True):
+        assert torch.equal(ours, theirs)

@@ -15,7 +15,7 @@ from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, initialize, invariant, precondition, rule
 from torch import Tensor, nn
 
-from doconv_torch import CondConv2d, convert, fold, get_state, set_state, summary
+from doconv_torch import CondConv2d, OptimizerDOConv, convert, fold, get_state, set_state, summary
 from tests.torch_adapter.helpers import ConvSame
 
 
@@ -253,6 +253,50 @@ class RandomUse(RuleBasedStateMachine):
             assert torch.allclose(traced(x), self.net(x), atol=1e-6)
         for module, flag in zip(self.net.modules(), flags, strict=True):
             module.training = flag
+
+    @rule()
+    def compile(self) -> None:
+        before, flags = self.output(), [m.training for m in self.net.modules()]
+        self.net.eval()
+        with torch.no_grad():
+            compiled = torch.compile(self.net, backend="eager")(images())
+        for module, flag in zip(self.net.modules(), flags, strict=True):
+            module.training = flag
+        assert torch.allclose(compiled, before, atol=1e-6)
+        torch._dynamo.reset()  # or eight nets in all would be compiled
+
+    @rule()
+    def script_what_is_folded(self) -> None:
+        before, plain = self.output(), fold(self.net).eval()
+        if not {"experts", "own forward"} & set(self.kinds):
+            assert torch.allclose(torch.jit.script(plain)(images()), before, atol=1e-5)
+
+    @rule(D_mul=st.sampled_from([None, 13]))
+    def at_the_optimizer(self, D_mul: int | None) -> None:
+        """The network stays plain, and goes where the converted one does."""
+        self.net = fold(self.net)
+        self.new_optimizer()
+        before, converted = self.output(), convert(self.net, D_mul=D_mul)
+        theirs = torch.optim.SGD(converted.parameters(), 0.05, momentum=0.9)
+        try:
+            over = OptimizerDOConv(self.net, self.optimizer, D_mul=D_mul)
+        except ValueError as nothing:
+            assert "no convolution of the model can be" in str(nothing)  # noqa: PT017
+            return
+        self.unchanged(before)
+        if D_mul is None and "experts" not in self.kinds:
+            for _ in range(2):
+                for net, optimizer in ((self.net, self.optimizer), (converted, theirs)):
+                    optimizer.zero_grad()
+                    loss = (net(images()) - 0.5).square().mean()
+                    if loss.requires_grad:
+                        loss.backward()
+                        optimizer.step()
+            self.unchanged(fold(converted).eval()(images()).detach(), exact=False)
+        held = self.output()
+        over.remove()
+        self.unchanged(held)
+        assert list(self.net.state_dict()) == self.plain_keys()
 
     @rule()
     def look(self) -> None:

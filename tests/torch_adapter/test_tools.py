@@ -11,10 +11,12 @@ from typing import Any
 import pytest
 import torch
 from torch import nn
+from torch.func import functional_call, stack_module_state, vmap
 from torch.nn.utils import fuse_conv_bn_eval, parametrizations, prune, spectral_norm, weight_norm
 from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 
-from doconv_torch import DOConv2d, DOConvTranspose2d, convert, fold
+from doconv_torch import DOConv2d, DOConvTranspose2d, convert, fold, summary
+from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import CLASSES, images, network, train, trained_network
 
 COLUMNS = pytest.mark.parametrize("D_mul", [None, 20], ids=["D_mul=K", "D_mul>K"])
@@ -165,3 +167,37 @@ def test_pruning_belongs_after_fold() -> None:
     prune.l1_unstructured(folded[6], "weight", amount=0.7)
     prune.remove(folded[6], "weight")
     assert sparsity(folded[6].weight) == pytest.approx(0.7, abs=0.01)
+
+
+def test_spectral_norm_bounds_W_and_leaves_what_had_it_before() -> None:
+    conv = nn.Conv2d(3, 4, 3)
+    normed = parametrizations.spectral_norm(copy.deepcopy(conv), n_power_iterations=30)
+    (row,) = summary(nn.Sequential(normed))
+    assert row.reason == torch_messages.PARAMETRIZED
+    layer = train(DOConv2d.from_conv(conv), size=0.3)
+    parametrizations.spectral_norm(layer, n_power_iterations=30)
+    with pytest.raises(ValueError, match=torch_messages.PARAMETRIZED):
+        fold(layer)
+    before = layer.eval()(images())
+    folded = fold(nn.utils.parametrize.remove_parametrizations(layer, "weight"))
+    torch.testing.assert_close(folded(images()), before)
+
+    def norm(weight: torch.Tensor) -> float:
+        return torch.linalg.matrix_norm(weight.flatten(1), 2).item()
+
+    assert norm(layer.weight) == pytest.approx(1, abs=1e-3)
+    assert abs(norm(folded.weight) - 1) > 0.05
+
+
+def test_ensembles_and_vectors_of_parameters() -> None:
+    models = [train(convert(network(seed)), seed=seed).eval() for seed in range(3)]
+    parameters, buffers = stack_module_state(models)
+    base = copy.deepcopy(models[0]).to("meta")
+    x = images()
+    outputs = vmap(lambda *state: functional_call(base, state, (x,)))(parameters, buffers)
+    for output, model in zip(outputs, models, strict=True):
+        torch.testing.assert_close(output, model(x))
+    vector = nn.utils.parameters_to_vector(models[0].parameters())
+    nn.utils.vector_to_parameters(vector, models[1].parameters())
+    models[1].load_state_dict({**models[1].state_dict(), **dict(models[0].named_buffers())})
+    assert torch.equal(fold(models[1])(x), fold(models[0])(x))

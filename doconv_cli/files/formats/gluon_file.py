@@ -65,8 +65,7 @@ class GluonFile(ArrayFile):
         with temporary.open("wb") as file:
             file.write(struct.pack("<QQQ", _LIST, 0, len(contents)))
             for new in contents:
-                for piece in _pieces(new.content):
-                    file.write(piece)
+                file.writelines(_pieces(new.content))  # keeps no array while the next is made
             file.write(struct.pack("<Q", len(contents)))
             for new in contents:
                 name = new.key.encode("utf-8", "surrogateescape")

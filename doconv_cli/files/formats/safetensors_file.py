@@ -71,9 +71,8 @@ def write_contents(contents: Mapping[str, Content], metadata: Mapping[str, str],
     text += b" " * (-len(text) % 8)
     with path.open("wb") as file:
         file.write(len(text).to_bytes(8, "little") + text)
-        for key in order:
-            for piece in contents[key].pieces():
-                file.write(piece)
+        for key in order:  # a loop's variable would keep the array while the next one is made
+            file.writelines(contents[key].pieces())
     return position
 
 

@@ -128,16 +128,20 @@ class TorchFile(ArrayFile):
                 for key, content in self.contents.items()
                 if key.startswith(prefix) and not isinstance(content, Other)
             )
-            keys = optimizer.order(old)
+            kept = {
+                key.removeprefix(prefix): content.shape
+                for key, content, _ in contents
+                if key.startswith(prefix) and not isinstance(content, Other)
+            }
+            shapes = parameters(kept.items())
+            keys = optimizer.order(old) or optimizer.order_without(old, shapes)
             if keys is None:
                 continue
-            new: dict[str, list[str]] = {key: [] for key in keys}
-            shapes: dict[str, tuple[int, ...]] = {}
+            new: dict[str, list[str]] = {key: [] for key in keys if key in old}
             for key, content, origin in contents:
-                at = origin.removeprefix(prefix)
+                at, name = origin.removeprefix(prefix), key.removeprefix(prefix)
                 if origin.startswith(prefix) and at in new and not isinstance(content, Other):
-                    new[at].append(key.removeprefix(prefix))
-                    shapes[key.removeprefix(prefix)] = content.shape
+                    new[_beside(optimizer, keys, at, name)].append(name)
             before = len(keys)
             optimizer.change(keys, new, shapes)
             after = len(optimizer.numbers)
@@ -150,7 +154,8 @@ class TorchFile(ArrayFile):
             )
         raise UsageError(
             f"{named} of {str(self.path)!r} has {counted(len(optimizer.numbers), 'parameter')}, "
-            "and nothing tells which are D's; pass --drop-optimizer to leave it out"
+            "and neither names nor the sizes of their momenta tell which are of the layers that "
+            "change; pass --drop-optimizer to leave it out"
         )
 
     def _drop(self, optimizer: Optimizer) -> None:
@@ -189,6 +194,14 @@ def check_objects(tree: Any, allowed: frozenset[str]) -> None:
     for path, node in walk(tree):
         if isinstance(node, Global) and not is_harmless(node, allowed):
             raise DamagedError(format_messages.other_object(str(node), path))
+
+
+def _beside(optimizer: Optimizer, keys: list[str], at: str, new: str) -> str:
+    """Behind which parameter a new D goes: its weight where the bias is in another group."""
+    weight = at.removesuffix("bias") + "weight"
+    if new == at or weight not in keys or optimizer.together(keys, at, weight):
+        return at
+    return weight
 
 
 def _has_D(layer: Layer) -> TypeGuard[DOLayer]:

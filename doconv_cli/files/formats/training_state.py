@@ -1,12 +1,15 @@
 """Optimizers' states in a checkpoint: which entry is of which parameter, and changing both alike.
 
 ``torch.optim`` numbers parameters in the order in which it was given them; torch.distributed names
-them. Most files do not tell the numbers' order, so it is looked for: the model's own, or with every
-D at the end, as ``convert(..., optimizer=...)`` adds them; the sizes of momenta decide.
+them. Most files do not tell the numbers' order, so it is looked for: the model's own; with every D
+at the end, as ``convert(..., optimizer=...)`` adds them; with biases and norms in a group of their
+own, as people leave weight decay out for them. The sizes of momenta decide. Where only D's go, and
+no momentum of another parameter has their sizes, the order of the others does not matter.
 """
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Iterable, Mapping, Sequence
 from dataclasses import dataclass
 from typing import Any
@@ -49,23 +52,58 @@ class Optimizer:
 
     def order(self, parameters: Shapes) -> list[str] | None:
         """The keys of its parameters, in its order; None where no known order fits."""
-        D_last = sorted(parameters, key=lambda key: looks_like_D(key, "./"))
-        said = self._said(parameters)
-        if said is None and any(isinstance(number, str) for number in self.numbers):
+        if len(parameters) != len(self.numbers):
             return None
-        for keys in [said] if said else [list(parameters), D_last]:
-            if len(keys) == len(self.numbers) and all(
-                shape in (None, parameters[key])
-                for key, shape in zip(keys, map(self._shape, self.numbers), strict=True)
-            ):
-                return keys
-        return None
+        said = self._said(parameters)
+        if said is not None:
+            return said if self._fits(said, parameters) else None
+        known = any(self._shape(number) for number in self.numbers)
+        if any(isinstance(number, str) for number in self.numbers) or (
+            len(self.groups) > 1 and not known
+        ):
+            return None
+        orders = [
+            list(parameters),
+            sorted(parameters, key=lambda key: looks_like_D(key, "./")),
+            sorted(parameters, key=lambda key: len(parameters[key]) < 2),
+            sorted(parameters, key=lambda key: len(parameters[key]) >= 2),
+        ]
+        return next((keys for keys in orders if self._fits(keys, parameters)), None)
+
+    def order_without(self, before: Shapes, after: Shapes) -> list[str] | None:
+        """An order in which only the keys that go stand for certain; None where that is not known.
+
+        Args:
+            before: the parameters.
+            after: those that stay; in the result a text that is no key stands for each.
+        """
+        gone: dict[tuple[int, ...] | None, list[str]] = {}
+        for key, shape in before.items():
+            if key not in after:
+                gone.setdefault(shape, []).append(key)
+        found = Counter(map(self._shape, self.numbers))
+        if (
+            len(before) != len(self.numbers)
+            or any(isinstance(number, str) for number in self.numbers)
+            or not after.items() <= before.items()
+            or any(found[shape] != len(keys) for shape, keys in gone.items())
+        ):
+            return None
+        return [
+            gone[shape].pop(0) if shape in gone else f"\0{number}"
+            for number, shape in zip(self.numbers, map(self._shape, self.numbers), strict=True)
+        ]
+
+    def together(self, keys: Sequence[str], one: str, other: str) -> bool:
+        """Whether two parameters are in one group, in the order of :meth:`order`."""
+        index = [i for i, group in enumerate(self.groups) for _ in group["params"]]
+        return index[keys.index(one)] == index[keys.index(other)]
 
     def change(self, keys: Sequence[str], new: Mapping[str, Sequence[str]], shapes: Shapes) -> None:
         """Renumber its parameters, without the states of those that are no more.
 
         Args:
-            keys: what :meth:`order` gave.
+            keys: what :meth:`order` or :meth:`order_without` gave.
             new: a key to the keys in its place; one that is not there stays.
             shapes: of the new parameters. A state of other sizes is turned, or left out.
         """
@@ -77,7 +115,8 @@ class Optimizer:
             for old in group["params"]:
                 for key in new.get(key_of[old], (key_of[old],)):
                     its_own = key == key_of[old] or key.endswith("weight")
-                    if its_own and old in state and self._shape(old) in (None, shapes[key]):
+                    shape = self._shape(old)
+                    if its_own and old in state and shape in (None, shapes.get(key, shape)):
                         after[key if isinstance(old, str) else count] = state[old]
                     numbers.append(key if isinstance(old, str) else count)
                     names.append(key)
@@ -85,6 +124,8 @@ class Optimizer:
             group["params"] = numbers
             if "param_names" in group:
                 group["param_names"] = names
+        # Nobody gives a plain model's optimizer the empty group that D's of their own leave.
+        self.groups[:] = [group for group in self.groups if group["params"]]
         state.clear()
         state.update(after)
 
@@ -96,6 +137,12 @@ class Optimizer:
             for name in group.get("param_names") or group["params"] or [None]
         ]
         return names if names and all(name in parameters for name in names) else None
+
+    def _fits(self, keys: Sequence[str], parameters: Shapes) -> bool:
+        return all(
+            shape in (None, parameters[key])
+            for key, shape in zip(keys, map(self._shape, self.numbers), strict=True)
+        )
 
     def _shape(self, number: int) -> tuple[int, ...] | None:
         """Of a parameter's momenta; None where it has none."""

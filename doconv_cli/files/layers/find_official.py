@@ -14,6 +14,7 @@ from doconv_cli.files.layers.arrays import Arrays, Keys
 from doconv_cli.files.layers.composing import raw
 from doconv_cli.files.layers.entries import Array, Content, widened
 from doconv_cli.files.layers.layers import OfficialDOLayer
+from doconv_cli.text import counted
 from doconv_core import DOConvSpec, messages, official
 
 
@@ -31,11 +32,14 @@ def find_official(
         Prefix to layer.
 
     Raises:
-        ValueError: a layer's arrays do not fit each other, or may be this library's as well.
-        UsageError: a kernel size does not fit a layer.
+        ValueError: a layer's arrays do not fit each other.
+        UsageError: a kernel size does not fit a layer, or one may be this library's as well.
     """
-    find = {"torch": _in_torch, "gluon": _in_gluon}.get(file.source)
-    theirs = find(file, by_layer) if find else []
+    theirs: list[str] = []
+    if file.source == "torch":
+        theirs = _in_torch(by_layer)
+    elif file.source == "gluon":
+        theirs = _in_gluon(file, by_layer, hints)
     # By their sizes alone: an official file's arrays are read when they are needed.
     keys = [key for prefix in theirs for key in by_layer[prefix].values()]
     found = official.read({key: sizes_alone(file.arrays[key]) for key in keys}, file.source)
@@ -97,15 +101,15 @@ def sizes_alone(content: Content) -> Array:
 _D = {"D", "d_diag", "D_diag"}
 
 
-def _in_torch(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
+def _in_torch(by_layer: Mapping[str, Keys]) -> list[str]:
     theirs = [prefix for prefix, keys in by_layer.items() if "weight" not in keys]
     # A lone W may be of any kind of layer; beside layers with a D it is a 1x1 one.
     sure = any("W" in by_layer[prefix] and _D & by_layer[prefix].keys() for prefix in theirs)
     return theirs if sure else []
 
 
-def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
-    """Layers whose D is (K, K, I) and not (I, K, S); where it is both, the others decide."""
+def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys], hints: Hints) -> list[str]:
+    """Layers whose D is (K, K, I) and not (I, K, S); where it is both, they are as the others."""
     ours, theirs = set(), set()
     for prefix, keys in by_layer.items():
         if {"weight", "D"} <= keys.keys():
@@ -116,12 +120,21 @@ def _in_gluon(file: Arrays, by_layer: Mapping[str, Keys]) -> list[str]:
             if D[:2] == (K, K) and "W_extra" not in keys:
                 theirs.add(prefix)
     both = ours & theirs
-    if both and (ours == theirs or (ours - both and theirs - both)):
-        prefix = min(both)
-        raise ValueError(
-            messages.files.whose_layer(prefix[:-1], file.arrays[by_layer[prefix]["D"]].shape)
+    told = {prefix: hints.is_official(prefix[:-1]) for prefix in both}
+    open_ = sorted(prefix for prefix in both if told[prefix] is None)
+    if open_ and (ours == theirs or (ours - both and theirs - both)):
+        raise UsageError(
+            f"the file does not tell whether {counted(len(open_), 'layer')} of as many inputs as "
+            "kernel elements are this library's or the authors', whose arrays would mean other "
+            f"kernels: {', '.join(repr(prefix[:-1]) for prefix in open_)}; pass --official NAME "
+            "for theirs (NAME may hold * and ?), or --official none"
         )
-    return sorted(theirs) if theirs - both else []
+    like_others = bool(theirs - both)
+    return sorted(
+        prefix
+        for prefix in theirs
+        if prefix not in both or (like_others if told[prefix] is None else told[prefix])
+    )
 
 
 def asked_kernel_size(name: str, sizes: official.OfficialLayer, hints: Hints) -> KernelSize | None:

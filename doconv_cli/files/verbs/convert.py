@@ -32,6 +32,7 @@ from doconv_cli.files.verbs.options import (
     KernelSizes,
     MaxBytes,
     Model,
+    Official,
     Only,
     Out,
     Transposed,
@@ -60,6 +61,7 @@ def convert(
     only: Only = None,
     kernel_size: KernelSizes = None,
     transposed: Transposed = None,
+    official: Official = None,
     model: Model = None,
     verify: Verify = False,
     drop_optimizer: DropOptimizer = False,
@@ -73,7 +75,7 @@ def convert(
     Official layers become this library's and keep their D.
     """
     with exit_codes(file):
-        hints = Hints(kernel_size or (), groups or (), transposed or ())
+        hints = Hints(kernel_size or (), groups or (), transposed or (), official or ())
         check_names(file, out, force=force)
         options = Options(model, frozenset(allow or ()), Limits(max_bytes), drop_optimizer)
         source = open_file(file, options)

@@ -25,6 +25,7 @@ from doconv_cli.files.verbs.options import (
     KernelSizes,
     MaxBytes,
     Model,
+    Official,
     Only,
     Out,
     Transposed,
@@ -48,6 +49,7 @@ def fold(
     only: Only = None,
     kernel_size: KernelSizes = None,
     transposed: Transposed = None,
+    official: Official = None,
     dtype: Annotated[
         DType | None,
         typer.Option(help="The folded kernels' type; other arrays keep theirs.  [default: W's]"),
@@ -62,7 +64,7 @@ def fold(
 ) -> None:
     """Fold the DO-Conv layers of a checkpoint; its keys become the plain model's."""
     with exit_codes(file):
-        hints = Hints(kernel_size=kernel_size or (), transposed=transposed or ())
+        hints = Hints(kernel_size or (), (), transposed or (), official or ())
         check_names(file, out, force=force)
         options = Options(model, frozenset(allow or ()), Limits(max_bytes), drop_optimizer)
         source = open_file(file, options)

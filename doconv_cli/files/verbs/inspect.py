@@ -21,6 +21,7 @@ from doconv_cli.files.verbs.options import (
     KernelSizes,
     MaxBytes,
     Model,
+    Official,
     Only,
     Transposed,
 )
@@ -31,6 +32,7 @@ def inspect(
     only: Only = None,
     kernel_size: KernelSizes = None,
     transposed: Transposed = None,
+    official: Official = None,
     model: Model = None,
     allow: Allow = None,
     max_bytes: MaxBytes = None,
@@ -45,7 +47,7 @@ def inspect(
     Only the file's header is read, and the D's.
     """
     with exit_codes(file):
-        hints = Hints(kernel_size=kernel_size or (), transposed=transposed or ())
+        hints = Hints(kernel_size or (), (), transposed or (), official or ())
         options = Options(model, frozenset(allow or ()), Limits(max_bytes))
         source = open_file(file, options)
         every = source.layers(hints)

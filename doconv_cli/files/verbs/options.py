@@ -33,6 +33,15 @@ Transposed = Annotated[
         "is. NAME may hold * and ?.",
     ),
 ]
+Official = Annotated[
+    list[str] | None,
+    typer.Option(
+        "--official",
+        metavar="NAME",
+        help="Layers of a .params file that are the authors', where shapes do not tell; 'none' if "
+        "none is. NAME may hold * and ?.",
+    ),
+]
 Only = Annotated[
     list[str] | None,
     typer.Option(
