@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
-from doconv_core import LayerState, State, check_state
-from doconv_tf.layers.arrays import WithW, read_W, to_numpy, write_W
+from doconv_core import State
+from doconv_keras.model import state as states
+from doconv_tf.layers.arrays import to_numpy
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.nesting import check_keras
 from doconv_tf.model.walk import layers
@@ -30,7 +29,8 @@ def get_state(model: keras.layers.Layer) -> State:
         >>> get_state(model)["conv"].W.shape
         (8, 3, 9)
     """
-    return {name: _state(layer) for name, layer in _with_state(model).items()}
+    check_keras(model)
+    return states.get_state(to_numpy, family_of, layers(model))
 
 
 def set_state(model: keras.layers.Layer, state: State) -> None:
@@ -43,35 +43,5 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
     Raises:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
-    check_state(get_state(model), state)
-    for name, layer in _with_state(model).items():
-        given = state[name]
-        write_W(layer, given.W)
-        if layer.D is not None:
-            layer.D.assign(given.D)
-        if given.bias is not None:
-            layer.bias.assign(given.bias)
-        if given.routing is not None:
-            _routing_matrix(layer).assign(given.routing)
-
-
-def _with_state(model: keras.layers.Layer) -> dict[str, WithW]:
     check_keras(model)
-    return {name: layer for name, layer in layers(model) if layer.built}
-
-
-def _state(layer: WithW) -> LayerState:
-    D = None if layer.D is None else to_numpy(layer.D)
-    # A separable layer's bias has the channels of its pointwise part.
-    has_bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
-    bias = to_numpy(layer.bias) if has_bias else None
-    R = _routing_matrix(layer)
-    routing = None if R is None else to_numpy(R)
-    return LayerState(layer.spec, read_W(layer), D, bias, routing)
-
-
-def _routing_matrix(layer: WithW) -> Any:
-    """Of a CondConv layer with a routing of its own, else None."""
-    family = family_of(layer)
-    routing = None if family is None else family.own_routing(layer)
-    return None if routing is None else routing.kernel
+    states.set_state(to_numpy, family_of, layers(model), state)

@@ -163,7 +163,7 @@ def _keras(framework: str) -> list[Mutant]:
     """Of what lies below both Keras adapters, seen by one of them."""
     return _of(
         framework,
-        "doconv_keras/composition.py",
+        "doconv_keras/tensors/composition.py",
         (GROUPING, _star(framework, "grouped"), {
             "(columns, spec.in_channels // g, g, spec.out_channels // g)":
             "(columns, spec.in_channels, spec.out_channels // g)",
@@ -184,14 +184,14 @@ def _keras(framework: str) -> list[Mutant]:
         }),
     ) + _of(
         framework,
-        "doconv_keras/arrays.py",
+        "doconv_keras/layers/arrays.py",
         (FOLD, _fold(framework), {"None if layer.D is None else to_numpy(layer.D)": "None"}),
     )  # fmt: skip
 
 
 KERAS = _keras("keras") + _of(
     "keras",
-    "doconv_tf/layers/do_conv.py",
+    "doconv_tf/layers/base.py",
     (STRIDE, _star("keras", "stride", "feature"), {"strides=self.strides": "strides=1"}),
 ) + _of(
     "keras",
