@@ -11,6 +11,7 @@ import csv
 import multiprocessing
 import os
 import platform
+import resource
 import sys
 import time
 import traceback
@@ -26,7 +27,10 @@ from doconv_core.files.atomic import replacing
 from tests.zoo.examination import Zoo, examine
 
 LIMIT = 900
-"""Seconds for one network."""
+"""Seconds of a processor for one network."""
+
+PATIENCE = 3600
+"""Seconds by the clock, for one that computes nothing any more."""
 
 PLAIN = "plain: "
 """How a result begins that is about the plain network: no fault of ours."""
@@ -145,10 +149,10 @@ def _in_process(zoo: Zoo, network: Any) -> Row:
     sender.close()  # so that the pipe ends with the child
     ended = ""
     try:
-        while receiver.poll(max(start + LIMIT - time.monotonic(), 0)):
+        while receiver.poll(max(start + PATIENCE - time.monotonic(), 0)):
             row = receiver.recv()
         process.kill()
-        ended = f": more than {LIMIT} s"
+        ended = f": more than {PATIENCE} s"
     except EOFError:
         pass
     process.join()
@@ -162,6 +166,7 @@ def _child(zoo: Zoo, network: Any, row: Row, sender: Any) -> None:
         row.result = result
         sender.send(row)
 
+    resource.setrlimit(resource.RLIMIT_CPU, (LIMIT, LIMIT))
     warnings.simplefilter("ignore")
     try:
         with TemporaryDirectory() as folder:
