@@ -69,7 +69,8 @@ test-zoo-keras: .venv-zoo-keras/.made
 # TensorFlow's Model Garden: its networks and its trainer.
 test-zoo-tf-models: .venv-tf-models/.made
 	.venv-tf-models/bin/python -m pytest tests/zoo
-	.venv-tf-models/bin/python -m tests.zoo.tf_models $(ARGS)
+	mkdir -p build
+	.venv-tf-models/bin/python -m tests.zoo.tf_models build/zoo-tf-models.csv $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made

@@ -27,3 +27,25 @@ def holder_is_fitted(model: str) -> str:
         f"The model {model!r} holds layers that were changed in place, and its optimizer, built "
         "before, does not know their new variables: compile() it anew before its next fit()."
     )
+
+
+def cannot_copy(library: str, kind: str, fault: str) -> str:
+    return error(
+        f"the {kind} cannot be copied: {library} must rebuild all of it from its config",
+        {"fault": fault},
+        "Pass inplace=True to change the model itself.",
+    )
+
+
+def remade_otherwise(layer: str, kind: str, other: str) -> str:
+    return (
+        f"{named(layer)}, a {kind}, is a {other} when its holder is made anew; what was put in its "
+        "place is not in the holder's get_config()"
+    )
+
+
+def holds_otherwise(layer: str, count: int, other: int) -> str:
+    return (
+        f"{named(layer)} holds {count} layers, and {other} when it is made anew; "
+        "the rest is not in its get_config()"
+    )

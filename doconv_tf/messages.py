@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-from doconv_core.messages.layer import error, named
-from doconv_keras.messages import holder_is_fitted, not_built, optimizer_is_built
+from functools import partial
 
-__all__ = ["LORA", "cannot_copy", "holder_is_fitted", "legacy_keras", "no_lora", "not_built",
-           "optimizer_is_built"]  # fmt: skip
+from doconv_core.messages.layer import error, named
+from doconv_keras import messages
+from doconv_keras.messages import (
+    holder_is_fitted,
+    holds_otherwise,
+    not_built,
+    optimizer_is_built,
+    remade_otherwise,
+)
+
+__all__ = [
+    "LORA",
+    "cannot_copy",
+    "holder_is_fitted",
+    "holds_otherwise",
+    "legacy_keras",
+    "no_lora",
+    "not_built",
+    "optimizer_is_built",
+    "remade_otherwise",
+]
 
 LORA = "LoRA has frozen its kernel"
 LOADED_OR_WRAPPED = "a loaded SavedModel or a wrapped module"
@@ -49,26 +67,7 @@ def made_outside(layer: str) -> str:
 # --- copies ------------------------------------------------------------------------------
 
 
-def cannot_copy(kind: str, fault: str) -> str:
-    return error(
-        f"the {kind} cannot be copied: Keras must rebuild all of it from its config",
-        {"fault": fault},
-        "Pass inplace=True to change the model itself.",
-    )
-
-
-def remade_otherwise(layer: str, kind: str, other: str) -> str:
-    return (
-        f"{named(layer)}, a {kind}, is a {other} when its holder is made anew; what was put in its "
-        "place is not in the holder's get_config()"
-    )
-
-
-def holds_otherwise(layer: str, count: int, other: int) -> str:
-    return (
-        f"{named(layer)} holds {count} layers, and {other} when it is made anew; "
-        "the rest is not in its get_config()"
-    )
+cannot_copy = partial(messages.cannot_copy, "Keras")
 
 
 def has_other_variables(model: str, count: int, other: int) -> str:

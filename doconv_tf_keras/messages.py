@@ -2,11 +2,30 @@
 
 from __future__ import annotations
 
-from doconv_core.messages.layer import error, named
-from doconv_keras.messages import holder_is_fitted, not_built, optimizer_is_built
+from functools import partial
 
-__all__ = ["cannot_copy", "holder_is_fitted", "holds_otherwise", "keras_3", "made_outside",
-           "not_built", "optimizer_is_built", "rebuilt_otherwise"]  # fmt: skip
+from doconv_core.messages.layer import error, named
+from doconv_keras import messages
+from doconv_keras.messages import (
+    holder_is_fitted,
+    holds_otherwise,
+    not_built,
+    optimizer_is_built,
+    remade_otherwise,
+)
+
+__all__ = [
+    "cannot_copy",
+    "holder_is_fitted",
+    "holds_otherwise",
+    "keras_3",
+    "made_outside",
+    "not_built",
+    "optimizer_is_built",
+    "remade_otherwise",
+]
+
+LOADED = "a loaded SavedModel"
 
 
 def keras_3(kind: str) -> str:
@@ -25,23 +44,4 @@ def made_outside(layer: str) -> str:
     )
 
 
-def cannot_copy(kind: str, fault: str) -> str:
-    return error(
-        f"the {kind} cannot be copied: tf_keras must rebuild all of it from its config",
-        {"fault": fault},
-        "Pass inplace=True to change the model itself.",
-    )
-
-
-def rebuilt_otherwise(layer: str, kind: str, other: str) -> str:
-    return (
-        f"{named(layer)}, a {kind}, is a {other} when its holder is made anew; what was put in its "
-        "place is not in the holder's get_config()"
-    )
-
-
-def holds_otherwise(model: str, count: int, other: int) -> str:
-    return (
-        f"{named(model)} has {count} layers in it, and {other} when it is made anew; "
-        "the rest is not in its get_config()"
-    )
+cannot_copy = partial(messages.cannot_copy, "tf_keras")

@@ -33,6 +33,7 @@ EXTRAS: dict[str, list[list[str]]] = {
     "": [["python", "-c", "import doconv_core; print(doconv_core.__version__)"]],
     "torch": [["python", str(PAGES), str(ROOT / "README.md")]],
     "tf": [["python", str(PAGES), str(ROOT / "docs" / "start" / "keras.md")]],
+    "tf-keras": [["python", str(PAGES), str(ROOT / "docs" / "start" / "tf_keras.md")]],
     "gluon": [["python", str(PAGES), str(ROOT / "docs" / "start" / "gluon.md")]],
     "cli": [["doconv", "--version"], ["doconv", "cost", "--in", "64", "--out", "64"]],
     "demo": [["doconv", "demo", "--help"], ["python", "-c", "import sklearn, matplotlib"]],

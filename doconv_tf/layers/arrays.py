@@ -9,8 +9,8 @@ import numpy as np
 from keras import ops
 from numpy.typing import NDArray
 
-from doconv_keras import arrays
-from doconv_keras.arrays import WithW, in_layout, itemsize, write_W
+from doconv_keras.layers import arrays
+from doconv_keras.layers.arrays import WithW, in_layout, itemsize, write_W
 from doconv_tf import messages as keras_messages
 
 __all__ = [

@@ -7,7 +7,6 @@ different then is an error: a copy that computes something else would go unnotic
 
 from __future__ import annotations
 
-import types
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
@@ -20,6 +19,7 @@ import keras
 import numpy as np
 from keras.src.models.functional import Functional  # which Keras does not export
 
+from doconv_keras.layers.copying import custom_objects
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.nesting import children, everything
 from doconv_tf.tensors.initialization import made_where
@@ -28,6 +28,9 @@ GRAPHS = (Functional, keras.Sequential)
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 BOOKKEEPING = frozenset(vars(keras.Model(name="any")))
 """What every layer or model has: Keras's own record of it, which a copy has of its own."""
+
+MADE_ANEW = ("build", "quantize")
+"""Functions that Keras has put on every layer."""
 
 
 def copied(model: Any) -> Any:
@@ -86,21 +89,12 @@ def _uncompiled(model: keras.layers.Layer) -> Iterator[None]:
 
 
 def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
-    """The user's classes and functions, so that they need not be registered to be copied."""
-    found: dict[str, set[Any]] = {}
-    for layer in everything(model):
-        state = {k: v for k, v in vars(layer).items() if k not in ("build", "quantize")}
-        for value in (layer, *state.values()):
-            if hasattr(value, "get_config"):
-                value = type(value)
-            elif not isinstance(value, types.FunctionType):
-                continue
-            # Keras finds its own by their modules; by name `layers.Add` would be taken for the
-            # operation of a "+".
-            if not value.__module__.startswith("keras."):
-                found.setdefault(keras.saving.get_registered_name(value), set()).add(value)
-    # Two of one name (lambdas) would be mistaken for each other: leave them to Keras's error.
-    return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
+    held = (
+        value
+        for layer in everything(model)
+        for value in (layer, *(v for k, v in vars(layer).items() if k not in MADE_ANEW))
+    )
+    return custom_objects(held, keras.saving.get_registered_name, "keras.")
 
 
 def _in_step(ours: Any, theirs: Any, seen: set[int]) -> list[tuple[Any, Any]]:

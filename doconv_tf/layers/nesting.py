@@ -7,8 +7,8 @@ from typing import Any
 import keras
 
 from doconv_core import messages
-from doconv_keras import nesting
-from doconv_keras.nesting import children, everything, named_layers, paths
+from doconv_keras.layers import nesting
+from doconv_keras.layers.nesting import children, everything, named_layers, paths
 from doconv_tf.layers.hosts import refuse_legacy
 
 __all__ = ["check_keras", "children", "everything", "holders", "named_layers", "paths"]

@@ -3,15 +3,15 @@
 from __future__ import annotations
 
 import logging
-from math import prod
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import keras
 
 from doconv_core import messages
 from doconv_core.kernel.initialization import start_of
 from doconv_core.model.folding import warn_if_D_is_left
-from doconv_core.model.planning import Candidate, Where, plan, warn_if_large
+from doconv_core.model.planning import Where, plan, warn_if_large
+from doconv_keras.model.conversion import added_by
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.copying import copied
 from doconv_tf.layers.families import family_of
@@ -93,11 +93,7 @@ def convert(
     # First decide everything, so that an error leaves the model as it was.
     found = candidates(model)
     decided = plan(found, where, model, max_kernel_elements=max_kernel_elements)
-    added = {each.names[0]: _added(each, D_mul) for each in decided.chosen}
-    if added:
-        parameters = sum(prod(variable.shape) for variable in model.variables)
-        largest = max(added, key=lambda name: added[name])
-        warn_if_large(sum(added.values()), parameters, largest)
+    warn_if_large(*added_by(family_of, decided.chosen, model, D_mul))
     chosen = [each.layer for each in decided.chosen]
     if chosen:
         refuse_built_optimizer(model, keras_messages.optimizer_is_built)
@@ -144,7 +140,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     """
     check_keras(model)
     for name, layer in over_parameterized(model):
-        check_foldable(name, layer, _family(layer).why_not_foldable(layer))
+        check_foldable(name, layer)
     if not inplace:
         model = copied(model)
     layers = over_parameterized(model)
@@ -157,19 +153,3 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         forget_variables(changed, dropped, kernels)
     warn_if_D_is_left(count, D_beyond_reach(model), keras_messages.LOADED_OR_WRAPPED)
     return model
-
-
-def _added(candidate: Candidate, D_mul: int | str | None) -> int:
-    """How many numbers D and W_extra will have."""
-    layer = candidate.layer
-    if not layer.built:
-        kind = type(layer).__name__
-        raise ValueError(messages.model.uninitialized(candidate.names[0], kind))
-    spec = _family(layer).converted_spec(layer, D_mul)
-    return prod(spec.D_shape) + spec.extra_columns * prod(spec.W_shape[:-1])
-
-
-def _family(layer: Any) -> Any:
-    family = family_of(layer)
-    assert family is not None  # of what the walk has found
-    return family

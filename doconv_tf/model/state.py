@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import keras
 
-from doconv_core import LayerState, State, check_state
-from doconv_tf.layers.arrays import WithW, read_W, to_numpy, write_W
+from doconv_core import State
+from doconv_keras.model import state as states
+from doconv_tf.layers.arrays import to_numpy
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.nesting import check_keras
 from doconv_tf.model.walk import layers
@@ -30,7 +29,8 @@ def get_state(model: keras.layers.Layer) -> State:
         >>> get_state(model)["conv"].W.shape
         (8, 3, 9)
     """
-    return {name: _state(layer) for name, layer in _with_state(model).items()}
+    check_keras(model)
+    return states.get_state(to_numpy, family_of, layers(model))
 
 
 def set_state(model: keras.layers.Layer, state: State) -> None:
@@ -43,37 +43,5 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
     Raises:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
-    check_state(get_state(model), state)
-    for name, layer in _with_state(model).items():
-        given = state[name]
-        write_W(layer, given.W)
-        if layer.D is not None:
-            layer.D.assign(given.D)
-        if given.bias is not None:
-            layer.bias.assign(given.bias)
-        for variable, array in zip(
-            _routing(layer), (given.routing, given.routing_bias), strict=True
-        ):
-            if variable is not None:
-                variable.assign(array)
-
-
-def _with_state(model: keras.layers.Layer) -> dict[str, WithW]:
     check_keras(model)
-    return {name: layer for name, layer in layers(model) if layer.built}
-
-
-def _state(layer: WithW) -> LayerState:
-    D = None if layer.D is None else to_numpy(layer.D)
-    # A separable layer's bias has the channels of its pointwise part.
-    has_bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
-    bias = to_numpy(layer.bias) if has_bias else None
-    routing = (None if variable is None else to_numpy(variable) for variable in _routing(layer))
-    return LayerState(layer.spec, read_W(layer), D, bias, *routing)
-
-
-def _routing(layer: WithW) -> tuple[Any, Any]:
-    """Matrix and bias of a CondConv layer's own routing, as far as it has them."""
-    family = family_of(layer)
-    routing = None if family is None else family.own_routing(layer)
-    return (None, None) if routing is None else (routing.kernel, routing.bias)
+    states.set_state(to_numpy, family_of, layers(model), state)

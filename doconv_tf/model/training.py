@@ -2,38 +2,27 @@
 
 from __future__ import annotations
 
-import warnings
-from collections.abc import Callable
+from functools import partial
 from typing import Any
 
 import keras
 
-from doconv_tf import messages as keras_messages
-from doconv_tf.layers.nesting import everything
+from doconv_keras.model import training
 
 
-def refuse_built_optimizer(model: keras.layers.Layer, problem: Callable[[str], str]) -> None:
-    """Raise ValueError where an optimizer has listed the variables of the model or a part of it."""
-    for layer in everything(model):
-        if _has_built_optimizer(layer):
-            raise ValueError(problem(layer.name))
+def _has_built_optimizer(layer: keras.layers.Layer) -> bool:
+    optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
+    return optimizer is not None and bool(optimizer.built)
 
 
-def warn_if_not_trained(layers: list[keras.layers.Layer], new: list[Any]) -> None:
-    """Warn of the models whose optimizer does not know new variables that they train."""
-    new_ids = {id(variable) for variable in new}
-    for layer in layers:
-        if not _has_built_optimizer(layer):
-            continue
-        if not new_ids.isdisjoint(map(id, layer.trainable_variables)):
-            warnings.warn(keras_messages.holder_is_fitted(layer.name), UserWarning, stacklevel=3)
+refuse_built_optimizer = partial(training.refuse_built_optimizer, _has_built_optimizer)
+warn_if_not_trained = partial(training.warn_if_not_trained, _has_built_optimizer)
 
 
 def forget_traces(layers: list[keras.layers.Layer]) -> None:
     """Drop what was compiled or listed from layers as they were before."""
+    training.forget_traces(keras.Model, layers)
     for layer in layers:
-        if isinstance(layer, keras.Model):
-            layer.train_function = layer.test_function = layer.predict_function = None
         if hasattr(layer, "_torch_params"):  # on the torch backend, what `parameters()` lists
             layer._track_variables()
 
@@ -91,8 +80,3 @@ def _lists_of_variables(optimizer: Any, count: int) -> list[list[Any]]:
         if isinstance(held, list) and len(held) == count and name not in apart
         if all(each is None or isinstance(each, keras.Variable) for each in held)
     ]
-
-
-def _has_built_optimizer(layer: keras.layers.Layer) -> bool:
-    optimizer = getattr(layer, "optimizer", None) if isinstance(layer, keras.Model) else None
-    return optimizer is not None and bool(optimizer.built)

@@ -1,4 +1,4 @@
-"""The forward mathematics of :mod:`doconv_keras.composition` in ``keras.ops``."""
+"""The forward mathematics of :mod:`doconv_keras.tensors.composition` in ``keras.ops``."""
 
 from __future__ import annotations
 
@@ -6,7 +6,7 @@ from functools import partial
 
 from keras import ops
 
-from doconv_keras import composition
+from doconv_keras.tensors import composition
 
 compose = partial(composition.compose, ops)
 depthwise_kernel = partial(composition.depthwise_kernel, ops)

@@ -8,8 +8,8 @@ from typing import Any
 import numpy as np
 from numpy.typing import NDArray
 
-from doconv_keras import arrays
-from doconv_keras.arrays import WithW, itemsize, write_W
+from doconv_keras.layers import arrays
+from doconv_keras.layers.arrays import WithW, itemsize, write_W
 from doconv_tf_keras.tensors.initialization import uncast
 
 __all__ = ["WithW", "folded_kernel", "itemsize", "read_W", "to_numpy", "write_W"]

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import types
 from contextlib import nullcontext
 from typing import Any
 
@@ -11,6 +10,7 @@ import tf_keras
 from tf_keras.src.engine.functional import Functional  # which tf_keras does not export
 from tf_keras.src.saving.serialization_lib import SafeModeScope  # nor this
 
+from doconv_keras.layers.copying import custom_objects
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.nesting import everything
 from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
@@ -63,19 +63,12 @@ def _rebuilt(model: Any) -> Any:
 
 
 def _custom_objects(model: tf_keras.layers.Layer) -> dict[str, Any]:
-    """The user's classes and functions, so that they need not be registered to be copied."""
-    found: dict[str, set[Any]] = {}
-    for layer in everything(model):
-        state = {k: v for k, v in vars(layer).items() if not k.startswith("_")}
-        for value in (layer, *state.values()):
-            if hasattr(type(value), "get_config"):
-                value = type(value)
-            elif not isinstance(value, types.FunctionType):
-                continue
-            if not value.__module__.startswith("tf_keras."):
-                found.setdefault(tf_keras.saving.get_registered_name(value), set()).add(value)
-    # Two of one name (lambdas) would be mistaken for each other: leave them to tf_keras's error.
-    return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
+    held = (
+        value
+        for layer in everything(model)
+        for value in (layer, *(v for k, v in vars(layer).items() if not k.startswith("_")))
+    )
+    return custom_objects(held, tf_keras.saving.get_registered_name, "tf_keras.")
 
 
 def _make_alike(model: Any, clone: Any) -> None:
@@ -90,7 +83,7 @@ def _make_alike(model: Any, clone: Any) -> None:
             ours.remake_(theirs)
         if type(ours) is not type(theirs):
             kinds = type(ours).__name__, type(theirs).__name__
-            raise ValueError(tf_keras_messages.rebuilt_otherwise(ours.name, *kinds))
+            raise ValueError(tf_keras_messages.remade_otherwise(ours.name, *kinds))
         theirs._name = ours.name  # one that nobody gave has another number
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later
     for ours, theirs in pairs:

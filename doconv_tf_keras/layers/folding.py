@@ -2,60 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable
-from typing import Any
+from functools import partial
 
-import tensorflow as tf
-
-from doconv_core import messages
-from doconv_core.model.folding import fold_layers
-from doconv_tf_keras import messages as tf_keras_messages
-from doconv_tf_keras.layers.arrays import folded_kernel
+from doconv_keras.layers import folding
+from doconv_keras.layers.folding import check_foldable, why_not_foldable
+from doconv_tf_keras.layers.arrays import to_numpy
 from doconv_tf_keras.layers.copying import copied
-from doconv_tf_keras.layers.nesting import everything
+from doconv_tf_keras.tensors.composition import Ops
 
+__all__ = ["check_foldable", "fold_", "folded_copy", "why_not_foldable"]
 
-def why_not_foldable(layer: Any) -> str:
-    """Why a layer of ours has no plain form; "" where it has."""
-    return "" if "host" in vars(type(layer)) else messages.model.OWN_FORWARD
-
-
-def check_foldable(name: str, layer: Any, reason: str) -> None:
-    """Raise ValueError where the plain form of a layer of ours cannot be computed."""
-    kind = type(layer).__name__
-    if reason:
-        raise ValueError(messages.model.cannot_fold(name, kind, reason))
-    if not layer.built:
-        raise ValueError(tf_keras_messages.not_built(name, kind))
-
-
-def fold_(layers: Iterable[tuple[str, Any]]) -> int:
-    """Make over-parameterized layers, each with its name, plain: all of them or none."""
-    return fold_layers(
-        layers,
-        lambda each: folded_kernel(*each),
-        lambda each, kernel: _restore_(each[1], kernel),
-    )
-
-
-def folded_copy(layer: Any) -> Any:
-    """A copy of one of our layers, in which it and what it holds are plain."""
-
-    def over_parameterized(root: Any) -> list[tuple[str, Any]]:
-        held = [each for each in everything(root) if getattr(each, "is_over_parameterized", False)]
-        return [("" if each is root else each.name, each) for each in held]
-
-    for name, each in over_parameterized(layer):
-        check_foldable(name, each, why_not_foldable(each))
-    plain = copied(layer)
-    fold_(over_parameterized(plain))
-    return plain
-
-
-def _restore_(layer: Any, kernel: Any) -> None:
-    W = layer._kernel
-    for dropped in (layer.D, layer.W_extra):
-        if dropped is not None:  # whoever still composes with it composes this kernel
-            dropped.assign(tf.zeros(dropped.shape, dropped.dtype))
-    layer.restore_()
-    W.assign(kernel)
+fold_ = partial(folding.fold_, Ops, to_numpy)
+folded_copy = partial(folding.folded_copy, copied, fold_)

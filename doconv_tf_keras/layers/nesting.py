@@ -7,8 +7,8 @@ from typing import Any
 import tf_keras
 
 from doconv_core import messages
-from doconv_keras import nesting
-from doconv_keras.nesting import children, everything, named_layers, paths
+from doconv_keras.layers import nesting
+from doconv_keras.layers.nesting import children, everything, named_layers, paths
 from doconv_tf_keras import messages as tf_keras_messages
 
 __all__ = ["check_tf_keras", "children", "everything", "holders", "is_of_keras_3",

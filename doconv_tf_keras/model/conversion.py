@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
-from typing import Any, TypeVar
+from typing import TypeVar
 
 import tf_keras
 
 from doconv_core import messages
-from doconv_core.model.planning import Candidate, Where, plan
+from doconv_core.model.folding import warn_if_D_is_left
+from doconv_core.model.planning import Where, plan, warn_if_large
+from doconv_keras.model.conversion import added_by
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.copying import copied
 from doconv_tf_keras.layers.families import family_of
@@ -19,7 +21,7 @@ from doconv_tf_keras.model.training import (
     refuse_built_optimizer,
     warn_if_not_trained,
 )
-from doconv_tf_keras.model.walk import candidates, over_parameterized
+from doconv_tf_keras.model.walk import D_beyond_reach, candidates, over_parameterized
 
 Model = TypeVar("Model", bound=tf_keras.layers.Layer)
 
@@ -30,6 +32,7 @@ def convert(
     where: Where | None = None,
     D_mul: int | str | None = None,
     inplace: bool = False,
+    max_kernel_elements: int | None = None,
 ) -> Model:
     """Over-parameterize the convolutions of a model; its output does not change by a bit.
 
@@ -47,6 +50,8 @@ def convert(
         inplace: change ``model`` itself, which works for every model. Otherwise a copy, not
             compiled, for which tf_keras must rebuild the model from its config. Either way D is
             made in the distribution strategy in whose scope the model was made.
+        max_kernel_elements: leave kernels of more elements plain. D has I K S numbers, which for
+            a 31 x 31 kernel is 961 times those of a depthwise layer's kernel.
 
     Returns:
         The converted model. Compile it before ``fit``, and anew whatever model holds it and was
@@ -68,9 +73,9 @@ def convert(
     if not inplace:
         model = copied(model)
     # First decide everything, so that an error leaves the model as it was.
-    decided = plan(candidates(model), where, model)
-    for each in decided.chosen:
-        _check_sizes(each, D_mul)
+    found = candidates(model)
+    decided = plan(found, where, model, max_kernel_elements=max_kernel_elements)
+    warn_if_large(*added_by(family_of, decided.chosen, model, D_mul))
     chosen = [each.layer for each in decided.chosen]
     if chosen:
         refuse_built_optimizer(model, tf_keras_messages.optimizer_is_built)
@@ -80,6 +85,7 @@ def convert(
         new = [variable for layer in chosen for variable in (layer.D, layer.W_extra)]
         warn_if_not_trained(changed, new)
     decided.report("convert", "over-parameterized", messages.model.NOTHING_CONVERTED)
+    decided.warn_if_mostly_left()
     return model
 
 
@@ -111,23 +117,11 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     """
     check_tf_keras(model)
     for name, layer in over_parameterized(model):
-        check_foldable(name, layer, _family(layer).why_not_foldable(layer))
+        check_foldable(name, layer)
     if not inplace:
         model = copied(model)
-    if fold_(over_parameterized(model)):
+    count = fold_(over_parameterized(model))
+    if count:
         forget_traces(holders(model) if inplace else everything(model))
+    warn_if_D_is_left(count, D_beyond_reach(model), tf_keras_messages.LOADED)
     return model
-
-
-def _check_sizes(candidate: Candidate, D_mul: int | str | None) -> None:
-    layer = candidate.layer
-    if not layer.built:
-        kind = type(layer).__name__
-        raise ValueError(messages.model.uninitialized(candidate.names[0], kind))
-    _family(layer).converted_spec(layer, D_mul)
-
-
-def _family(layer: Any) -> Any:
-    family = family_of(layer)
-    assert family is not None  # of what the walk has found
-    return family

@@ -5,16 +5,11 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-import numpy as np
 import tf_keras
-from numpy.typing import NDArray
 
-from doconv_core import DOConvSpec, LayerState, messages
-from doconv_core.files.placement import Place, place
-from doconv_keras.official import matched
-from doconv_tf_keras.layers.arrays import write_W
-from doconv_tf_keras.layers.families import family_of, write_kernel
-from doconv_tf_keras.layers.nesting import check_tf_keras, named_layers
+from doconv_keras.model import official
+from doconv_tf_keras.layers.families import DOCONV, family_of
+from doconv_tf_keras.layers.nesting import check_tf_keras
 
 
 def load_official(
@@ -46,6 +41,7 @@ def load_official(
     Numerics: a plain layer's kernel is composed in float64 and rounded once to its type.
 
     Example:
+        >>> import numpy as np
         >>> from doconv_tf_keras import convert
         >>> conv = tf_keras.layers.Conv2D(8, 3, use_bias=False, name="conv")
         >>> model = tf_keras.Sequential([tf_keras.Input((9, 9, 3)), conv])
@@ -54,52 +50,7 @@ def load_official(
         >>> load_official(model, checkpoint)  # to deploy it
     """
     check_tf_keras(model)
-    layers = named_layers(model)
-    found = {name: _place(layer) for name, layer in layers.items()}
-    places = {name: where for name, where in found.items() if where is not None}
-    arrays = {key: np.asarray(value) for key, value in checkpoint.items()}
-    state, others = place(arrays, source, "tf", places)
-    values: list[tuple[Any, NDArray[Any]]] = []
-    if source == "tf":
-        placed = {id(v) for name in state for v in layers[name].weights}
-        variables = {path: v for path, v in _variables(layers).items() if id(v) not in placed}
-        values = matched(variables, {key.removesuffix(":0"): arrays[key] for key in others})
-    for variable, array in values:
-        variable.assign(array)
-    for name, own in state.items():
-        _write(layers[name], own)
-
-
-def _place(layer: tf_keras.layers.Layer) -> Place | None:
-    """Of a convolution; a subclass loads as all else does."""
-    family = family_of(layer)
-    spec = None if family is None else family.spec_of(layer)
-    if family is None or not isinstance(spec, DOConvSpec):
-        return None
-    if family.why_plain(layer) == messages.model.OWN_FORWARD and not family.holds(layer):
-        return None
-    bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
-    return Place(spec, family.holds(layer), bias, layer.variable_dtype)
-
-
-def _write(layer: tf_keras.layers.Layer, state: LayerState) -> None:
-    family = family_of(layer)
-    if family is not None and family.holds(layer):
-        write_W(layer, state.W)
-        if layer.D is not None:
-            layer.D.assign(state.D)
-    else:
-        write_kernel(layer, state.W)
-    if state.bias is not None:
-        layer.bias.assign(state.bias)
-
-
-def _variables(layers: Mapping[str, tf_keras.layers.Layer]) -> dict[str, Any]:
-    """Every variable by path: its layer's name, then its own."""
-    # Holders come before what they hold, and list those variables too.
-    holder = {id(v): (name, v) for name, layer in layers.items() for v in layer.weights}
-    own = ((name, _own_name(v), v) for name, v in holder.values())
-    return {f"{name}/{last}" if name else last: v for name, last, v in own}
+    official.load_official(family_of, DOCONV, _own_name, model, checkpoint, source)
 
 
 def _own_name(variable: Any) -> str:

@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import tf_keras
 
-from doconv_core import LayerState, State, check_state
-from doconv_tf_keras.layers.arrays import WithW, read_W, to_numpy, write_W
+from doconv_core import State
+from doconv_keras.model import state as states
+from doconv_tf_keras.layers.arrays import to_numpy
+from doconv_tf_keras.layers.families import family_of
 from doconv_tf_keras.layers.nesting import check_tf_keras
 from doconv_tf_keras.model.walk import layers
 
@@ -27,7 +29,8 @@ def get_state(model: tf_keras.layers.Layer) -> State:
         >>> get_state(model)["conv"].W.shape
         (8, 3, 9)
     """
-    return {name: _state(layer) for name, layer in _with_state(model).items()}
+    check_tf_keras(model)
+    return states.get_state(to_numpy, family_of, layers(model))
 
 
 def set_state(model: tf_keras.layers.Layer, state: State) -> None:
@@ -40,24 +43,5 @@ def set_state(model: tf_keras.layers.Layer, state: State) -> None:
     Raises:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
-    check_state(get_state(model), state)
-    for name, layer in _with_state(model).items():
-        given = state[name]
-        write_W(layer, given.W)
-        if layer.D is not None:
-            layer.D.assign(given.D)
-        if given.bias is not None:
-            layer.bias.assign(given.bias)
-
-
-def _with_state(model: tf_keras.layers.Layer) -> dict[str, WithW]:
     check_tf_keras(model)
-    return {name: layer for name, layer in layers(model) if layer.built}
-
-
-def _state(layer: WithW) -> LayerState:
-    D = None if layer.D is None else to_numpy(layer.D)
-    # A separable layer's bias has the channels of its pointwise part.
-    has_bias = layer.use_bias and not hasattr(layer, "pointwise_kernel")
-    bias = to_numpy(layer.bias) if has_bias else None
-    return LayerState(layer.spec, read_W(layer), D, bias)
+    states.set_state(to_numpy, family_of, layers(model), state)

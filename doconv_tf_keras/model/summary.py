@@ -4,14 +4,10 @@ from __future__ import annotations
 
 from typing import Any
 
-import numpy as np
 import tf_keras
 
-from doconv_core import DOConvSpec, Summary, SummaryRow, messages
-from doconv_core.model.planning import Candidate
-from doconv_core.model.rows import Sizes, layer_row
-from doconv_keras.calls import noting_calls
-from doconv_tf_keras.layers.arrays import itemsize
+from doconv_core import Summary
+from doconv_keras.model import summary as rows
 from doconv_tf_keras.layers.families import family_of
 from doconv_tf_keras.layers.nesting import check_tf_keras
 from doconv_tf_keras.model.walk import candidates
@@ -36,37 +32,4 @@ def summary(model: tf_keras.layers.Layer, inputs: Any = None) -> Summary:
         ['not converted', 'one kernel element has nothing to over-parameterize']
     """
     check_tf_keras(model)
-    found = candidates(model)
-    calls: dict[int, list[Sizes]] = {}
-    if inputs is not None:
-        with noting_calls([each.layer for each in found], calls):
-            model(np.zeros(inputs, np.float32) if _is_shape(inputs) else inputs, training=False)
-    return Summary(_row(each, calls.get(id(each.layer), [])) for each in found)
-
-
-def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
-    (name, *_), layer, reason, converted, K = candidate
-    reason = "" if converted else reason or messages.model.CONVERTIBLE
-    family = family_of(layer)
-    assert family is not None
-    kind, spec = family.kind(layer), family.spec_of(layer)
-    if spec is None:
-        return SummaryRow(name, kind, K, reason=reason)
-    pointwise = getattr(layer, "pointwise_kernel", None)
-    return layer_row(
-        name,
-        kind,
-        spec,
-        reason=reason,
-        bias=layer.use_bias,
-        composition=getattr(layer, "composition", "kernel"),
-        calls=calls,
-        then=None
-        if pointwise is None
-        else DOConvSpec(spec.out_channels, layer.filters, (1,) * layer.rank),
-        itemsize=itemsize(layer.variable_dtype),
-    )
-
-
-def _is_shape(inputs: Any) -> bool:
-    return isinstance(inputs, tuple) and all(isinstance(size, int) for size in inputs)
+    return rows.summary(family_of, candidates(model), model, inputs)

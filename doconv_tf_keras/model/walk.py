@@ -3,53 +3,21 @@
 from __future__ import annotations
 
 from collections.abc import Iterator
-from math import prod
-from typing import Any
+from functools import partial
 
 import tf_keras
 
-from doconv_core import messages
-from doconv_core.model.planning import Candidate
+from doconv_keras.model import walk
 from doconv_tf_keras.layers.families import family_of
-from doconv_tf_keras.layers.nesting import children, everything, named_layers, paths
+
+candidates = partial(walk.candidates, family_of, tf_keras.layers.SpectralNormalization)
+layers = partial(walk.layers, family_of)
+over_parameterized = partial(walk.over_parameterized, family_of)
 
 
-def candidates(model: tf_keras.layers.Layer) -> list[Candidate]:
-    """Every layer that convert considers, once, with all its names, in the model's order."""
-    recomputed = {
-        id(child)
-        for holder in everything(model)
-        if isinstance(holder, tf_keras.layers.SpectralNormalization)
-        for child in children(holder)
-    }
-    found: dict[int, Candidate] = {}
-    for name, layer in paths(model):
-        if id(layer) not in found:
-            family = family_of(layer)
-            if family is None:
-                continue
-            done = family.is_over_parameterized(layer)
-            reason = "" if done else family.why_plain(layer)
-            if id(layer) in recomputed:
-                reason = messages.model.RECOMPUTED_WEIGHT
-            found[id(layer)] = Candidate([], layer, reason, done, prod(layer.kernel_size))
-        found[id(layer)].names.append(name)
-    return list(found.values())
-
-
-def layers(model: tf_keras.layers.Layer) -> Iterator[tuple[str, Any]]:
-    """Every layer of ours, once, with the first of its names: what a neutral state holds."""
-    for name, layer in named_layers(model).items():
-        family = family_of(layer)
-        if family is not None and family.holds(layer):
-            yield name, layer
-
-
-def over_parameterized(model: tf_keras.layers.Layer) -> list[tuple[str, Any]]:
-    """Those that fold changes."""
-    found = [(name, layer, family_of(layer)) for name, layer in layers(model)]
-    return [
-        (name, layer)
-        for name, layer, family in found
-        if family is not None and family.is_over_parameterized(layer)
-    ]
+def D_beyond_reach(model: tf_keras.layers.Layer) -> Iterator[str]:
+    """The names of D's that no layer of ours holds, as in a SavedModel that was loaded."""
+    ours = {id(layer.D) for _, layer in over_parameterized(model)}
+    for variable in model.weights:
+        if id(variable) not in ours and variable.name.split("/")[-1] == "D:0":
+            yield variable.name

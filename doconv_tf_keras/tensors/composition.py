@@ -1,4 +1,4 @@
-"""The forward mathematics of :mod:`doconv_keras.composition` in TensorFlow's own operations."""
+"""The mathematics of :mod:`doconv_keras.tensors.composition` in TensorFlow's own operations."""
 
 from __future__ import annotations
 
@@ -8,7 +8,7 @@ from typing import Any
 import tensorflow as tf
 
 from doconv_core import DOConvSpec
-from doconv_keras import composition
+from doconv_keras.tensors import composition
 
 
 class Ops:

@@ -21,6 +21,7 @@ BELOW: dict[str, tuple[str, ...]] = {
 FLOORS: dict[str, tuple[str, ...]] = {
     CORE: ("frameworks", "messages", "kernel", "neighbours", "costs", "model",
            "official", "files", "checkpoint"),
+    KERAS: ("messages", "tensors", "layers", "model"),
     **dict.fromkeys(ADAPTERS, ("messages", "mxnet", "tensors", "layers", "model", "model_zoo")),
 }  # fmt: skip
 """The rooms of a package from the ground up: a room may import itself and those before it."""
@@ -40,8 +41,8 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
         "layers": {"parametrized"},
         "model": {"at_optimizer", "checks"},
     },
-    "doconv_tf": {"layers": {"copying", "nesting", "swapping"}},
-    "doconv_tf_keras": {"layers": {"copying", "nesting", "swapping"}},
+    "doconv_tf": {"layers": {"base", "copying", "nesting", "swapping"}},
+    "doconv_tf_keras": {"layers": {"base", "copying", "nesting", "swapping"}},
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
         "tensors": {"deconvolution", "kinds"},
@@ -60,7 +61,7 @@ WITHOUT: dict[str, dict[str, set[str]]] = {
 }
 """What one adapter has not, with the reason."""
 
-LAYER_CLASSES = ("do_conv", "condconv", "xsepconv")
+LAYER_CLASSES = ("base", "do_conv", "condconv", "xsepconv")
 """The files of ``layers`` that define classes; a file of ``model`` asks families.py instead."""
 
 NAMED_IN_MODEL = {

@@ -70,8 +70,11 @@ def test_the_core_imports_no_framework() -> None:
 
 
 def test_what_lies_below_both_keras_adapters_imports_neither() -> None:
-    files = (Path(__file__).parents[2] / "doconv_keras").glob("[!_]*.py")
-    loaded = modules_after(f"import {', '.join(f'doconv_keras.{path.stem}' for path in files)}")
+    root = Path(__file__).parents[2]
+    files = (path.relative_to(root) for path in root.glob("doconv_keras/**/[!_]*.py"))
+    loaded = modules_after(
+        f"import {', '.join('.'.join(each.with_suffix('').parts) for each in files)}"
+    )
     assert "doconv_keras" in loaded
     assert not loaded & {*FRAMEWORKS, "doconv_tf", "doconv_tf_keras"}
 

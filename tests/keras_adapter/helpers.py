@@ -7,7 +7,8 @@ from typing import Any
 import keras
 import numpy as np
 
-from doconv_tf.layers.do_conv import LAYERS, DOConvNd
+from doconv_tf.layers.base import DOConvNd
+from doconv_tf.layers.do_conv import LAYERS
 from doconv_tf.layers.hosts import HOSTS
 from doconv_tf.layers.nesting import everything
 from tests.keras_adapter.autodiff import to_numpy

@@ -14,7 +14,7 @@ import pytest
 
 from doconv_core import messages
 from doconv_tf import XSepConv2D, convert, fold, get_state, set_state, summary
-from doconv_tf.layers.do_conv import DOConvNd
+from doconv_tf.layers.base import DOConvNd
 from tests.keras_adapter import autodiff
 from tests.keras_adapter.autodiff import to_numpy
 from tests.keras_adapter.helpers import BACKEND, randomize, run, values

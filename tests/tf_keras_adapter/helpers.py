@@ -8,7 +8,8 @@ import numpy as np
 import tensorflow as tf
 import tf_keras
 
-from doconv_tf_keras.layers.do_conv import LAYERS, DOConvNd
+from doconv_tf_keras.layers.base import DOConvNd
+from doconv_tf_keras.layers.do_conv import LAYERS
 from doconv_tf_keras.layers.hosts import HOSTS
 from doconv_tf_keras.layers.nesting import everything
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from pathlib import Path
 from typing import Any
 
 import numpy as np
@@ -266,3 +267,37 @@ def test_a_whole_checkpoint_of_the_authors_trains_on_or_is_deployed() -> None:
     del checkpoint["norm/beta:0"]
     with pytest.raises(ValueError, match="norm/beta"):
         load_official(plain, checkpoint)
+
+
+# --- what is told -------------------------------------------------------------------------
+
+
+def test_large_kernels_are_told_of_and_can_be_left() -> None:
+    layers = [L.DepthwiseConv2D(31, padding="same", name="large"), L.Conv2D(4, 3, name="small")]
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 16)), *layers])
+    told = r"D has 14,7\d\d,\d\d\d numbers.* 'large' has the most"
+    with pytest.warns(UserWarning, match=told) as said:
+        convert(model)
+    assert Path(said[0].filename) == Path(__file__)
+    assert [row.S for row in summary(convert(model, max_kernel_elements=25))] == [None, 9]
+
+
+def test_it_is_told_when_most_is_left_for_one_reason() -> None:
+    class Doubled(L.Conv2D):
+        def call(self, x: Any) -> Any:
+            return 2 * super().call(x)
+
+    layers = [Doubled(4, 3, padding="same") for _ in range(3)]
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 4)), *layers, L.Conv2D(3, 3)])
+    with pytest.warns(UserWarning, match="left 3, for one reason: a subclass may compute"):
+        convert(model, inplace=True)
+
+
+def test_a_D_that_no_layer_of_ours_holds_is_told_of_by_fold() -> None:
+    class Loaded(L.Layer):
+        def build(self, shape: Any) -> None:
+            self.D = self.add_weight("D", (3, 9, 9))
+
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 3)), Loaded(name="loaded")])
+    with pytest.warns(UserWarning, match="a loaded SavedModel holds 1 D's, .*loaded/D:0"):
+        fold(model, inplace=True)

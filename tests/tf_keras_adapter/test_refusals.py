@@ -11,6 +11,7 @@ import numpy as np
 import pytest
 import tf_keras
 
+import doconv_tf
 import doconv_tf_keras
 from doconv_core import messages
 from doconv_tf_keras import convert, fold
@@ -220,7 +221,7 @@ COPY_ERRORS: dict[str, tuple[Any, str]] = {
     ),
     "another-layer": (
         put_in_place,
-        tf_keras_messages.rebuilt_otherwise("put", "DepthwiseConv2D", "Conv2D"),
+        tf_keras_messages.remade_otherwise("put", "DepthwiseConv2D", "Conv2D"),
     ),
 }
 
@@ -254,6 +255,27 @@ def test_what_is_of_keras_3_is_told_which_package_to_use(verb: Any) -> None:
 def test_so_is_a_tensor_of_keras_3() -> None:
     with pytest.raises(TypeError, match=re.escape(tf_keras_messages.keras_3("KerasTensor"))):
         doconv_tf_keras.DOConv2D(4, 3)(keras.Input((8, 8, 3)))
+
+
+def layer_of_tf_keras() -> Any:
+    layer = L.Conv2D(4, 3)
+    layer.build((None, 8, 8, 4))
+    return layer
+
+
+OTHERS = {
+    "convert": lambda: doconv_tf.convert(small_sequential()),
+    "fold": lambda: doconv_tf.fold(layer_of_tf_keras()),
+    "from_conv": lambda: doconv_tf.DOConv2D.from_conv(layer_of_tf_keras()),
+    "called": lambda: doconv_tf.DOConv2D(4, 3)(tf_keras.Input((8, 8, 3))),
+}
+
+
+@pytest.mark.parametrize("use", OTHERS.values(), ids=OTHERS)
+def test_what_is_of_tf_keras_is_told_the_reverse_by_the_other_package(use: Any) -> None:
+    said = r"on Keras 3, not on the legacy tf_keras .* same names from doconv_tf_keras instead\."
+    with pytest.raises(TypeError, match=said):
+        use()
 
 
 def test_what_is_no_layer_at_all_is_named() -> None:

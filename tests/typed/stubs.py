@@ -32,6 +32,16 @@ CHOICES = {
 }
 """Those of our own arguments that are one of a few words."""
 
+OF_KERAS = {
+    **dict.fromkeys(("filters", "groups", "depth_multiplier"), "int"),
+    **dict.fromkeys(("kernel_size", "strides", "dilation_rate"), SIZE),
+    "output_padding": f"{SIZE} | None",
+    "padding": "str",
+    "data_format": "str | None",
+    "use_bias": "bool",
+}
+"""Types of arguments that neither Keras declares."""
+
 
 @dataclass(frozen=True)
 class Adapter:
@@ -92,14 +102,19 @@ ADAPTERS = {
         "(self, inputs: Any, *args: Any, **kwargs: Any) -> Any",
         "(self, inputs: Any, alpha: Any = None, *args: Any, **kwargs: Any) -> Any",
         ("D: keras.Variable | None", "W_extra: keras.Variable | None"),
-        arguments={
-            **dict.fromkeys(("filters", "groups", "depth_multiplier"), "int"),
-            **dict.fromkeys(("kernel_size", "strides", "dilation_rate"), SIZE),
-            "output_padding": f"{SIZE} | None",
-            "padding": "str",
-            "data_format": "str | None",
-            "use_bias": "bool",
-        },
+        arguments=OF_KERAS,
+    ),
+    "tf_keras": Adapter(
+        "doconv_tf_keras",
+        ("import tensorflow as tf", "import tf_keras"),
+        "tf_keras.layers.Layer",
+        "tf_keras.layers",
+        "tf_keras.layers",
+        "Any",
+        "(self, inputs: Any, *args: Any, **kwargs: Any) -> Any",
+        "",  # it has no CondConv layers
+        ("D: tf.Variable | None", "W_extra: tf.Variable | None"),
+        arguments=OF_KERAS,
     ),
     "gluon": Adapter(
         "doconv_gluon",

@@ -13,7 +13,7 @@ pytest.importorskip("official", reason="tf-models-official is in the environment
 import tensorflow as tf
 
 from doconv_tf_keras import fold
-from doconv_tf_keras.layers.do_conv import DOConvNd
+from doconv_tf_keras.layers.base import DOConvNd
 from doconv_tf_keras.layers.nesting import everything
 
 pytestmark = [

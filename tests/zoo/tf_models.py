@@ -1,24 +1,18 @@
 """Every backbone of TensorFlow's Model Garden (official.vision): converted, trained, folded.
 
-    python -m tests.zoo.tf_models                  all of them, and a report
-    python -m tests.zoo.tf_models resnet-18 vit    some
+python -m tests.zoo.tf_models REPORT [--only WORD] [--resume]
 
 `make test-zoo` runs it in an environment of its own: the pins of tf-models-official do not resolve
-beside TensorFlow 2.21. For each backbone, with the head of its own classification task: convert
-leaves the output as it is, bit for bit; a few of the task's own training steps move every D that
-the output sees; fold gives the plain model, whose checkpoint the untouched one reads strictly and
-then computes the same. Exit status 1: one of that does not hold.
+beside TensorFlow 2.21. Each backbone has the head of its own classification task, which trains it;
+the folded checkpoint must match the untouched model's to the last variable. The report is a table
+of comma-separated values (:mod:`tests.zoo.report`). The program fails where a row does.
 """
 
 from __future__ import annotations
 
-import argparse
-import json
 import sys
-import tempfile
-import time
-from pathlib import Path
-from typing import Any
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import numpy as np
 import tensorflow as tf
@@ -28,11 +22,11 @@ from official.vision.configs import backbones, image_classification
 from official.vision.tasks.image_classification import ImageClassificationTask
 
 from doconv_tf_keras import convert, fold, summary
-from doconv_tf_keras.layers.do_conv import DOConvNd
-from doconv_tf_keras.layers.nesting import everything
+from doconv_tf_keras.model.walk import over_parameterized
+from tests.zoo.examination import Zoo
+from tests.zoo.report import main
 
-REPORT = Path(__file__).resolve().parents[2] / "build" / "zoo" / "tf_models"
-CLASSES, STEPS, TOLERANCE = 5, 3, 1e-4
+CLASSES = 5
 
 BACKBONES: dict[str, tuple[int, dict[str, Any]]] = {
     # name: image size, the fields of its config; the first names the type
@@ -61,6 +55,13 @@ BACKBONES: dict[str, tuple[int, dict[str, Any]]] = {
 }  # fmt: skip
 
 
+class Network(NamedTuple):
+    """A backbone, not built yet."""
+
+    name: str
+    zoo: str = "tf-models-official"
+
+
 def task_of(name: str) -> ImageClassificationTask:
     """Model Garden's own classification task with a backbone."""
     size, fields = BACKBONES[name]
@@ -74,112 +75,74 @@ def task_of(name: str) -> ImageClassificationTask:
     return ImageClassificationTask(config)
 
 
-def inspect(name: str) -> dict[str, Any]:
-    """What becomes of a backbone, as figures."""
-    start, (size, _) = time.monotonic(), BACKBONES[name]
-    tf_keras.utils.set_random_seed(0)
-    task = task_of(name)
-    model, untouched = task.build_model(), task.build_model()
-    images = tf.random.normal((4, size, size, 3), seed=1)
-    labels = tf.constant([0, 1, 2, 3])
-    plain = model(images, training=False)
+class ModelGarden(Zoo):
+    """How Model Garden's networks are run, trained and saved."""
 
-    copied = _copied(model.backbone)
-    convert(model, inplace=True)
-    layers = [layer for layer in everything(model) if isinstance(layer, DOConvNd)]
-    rows = summary(model)
-    converted = _difference(model(images, training=False), plain)
+    packages = ("tf-models-official", "tf_keras", "tensorflow-cpu", "numpy")
 
-    optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
-    step = tf.function(lambda: task.train_step((images, labels), model, optimizer))
-    for _ in range(STEPS):
-        step()
-    moved = sum(bool(layer.D.numpy().any()) for layer in layers)
+    def networks(self, given: Any) -> Iterable[Network]:
+        return map(Network, BACKBONES)
 
-    trained = model(images, training=False)
-    fold(model, inplace=True)
-    deployed = model(images, training=False)
-    with tempfile.TemporaryDirectory() as folder:
-        path = tf.train.Checkpoint(model=model).write(f"{folder}/checkpoint")
-        tf.train.Checkpoint(model=untouched).read(path).assert_consumed()
-    reloaded = _difference(untouched(images, training=False), deployed)
-    scale = max(float(abs(each).max()) for each in _arrays(trained))
-    return {
-        "convolutions": len(rows),
-        "converted": len(layers),
-        "moved": moved,
-        "copy": copied,
-        "convert": converted,
-        "fold": _difference(deployed, trained) / scale,
-        "reload": reloaded,
-        "seconds": round(time.monotonic() - start),
-    }
+    def make(self, network: Network) -> tf_keras.Model:
+        tf_keras.utils.set_random_seed(0)
+        return task_of(network.name).build_model()
 
+    def inputs(self, network: Network, model: Any, random: np.random.Generator) -> Any:
+        size, _ = BACKBONES[network.name]
+        return tf.constant(random.normal(size=(4, size, size, 3)), tf.float32)
 
-def is_good(figures: dict[str, Any]) -> bool:
-    return (
-        "error" not in figures
-        and figures["convert"] == figures["reload"] == 0
-        and figures["fold"] < TOLERANCE
-        and figures["moved"] == figures["converted"]
-    )
+    def randomize(self, model: Any, random: np.random.Generator) -> None:
+        for variable in model.variables:
+            if "gamma" in variable.name or "scale" in variable.name:
+                variable.assign(1 + 0.1 * random.normal(size=variable.shape))
 
+    def run(self, model: Any, x: Any) -> list[np.ndarray]:
+        return [np.asarray(each) for each in tf.nest.flatten(model(x, training=False))]
 
-def _copied(backbone: tf_keras.Model) -> str:
-    """Whether convert can copy a backbone: "same" where it then computes the same."""
-    try:
-        copy = convert(backbone)
-    except ValueError as error:
-        fault = str(error).partition("fault=")[2]
-        return f"refused: {fault[:100]}"
-    x = tf.random.normal((2, *backbone.input_shape[1:]), seed=2)
-    ours, theirs = copy(x, training=False), backbone(x, training=False)
-    return "same" if _difference(ours, theirs) == 0 else "another"
+    def train(self, network: Network, model: Any, x: Any) -> None:
+        task, labels = task_of(network.name), tf.constant([0, 1, 2, 3])
+        optimizer = tf_keras.optimizers.legacy.SGD(0.01, momentum=0.9)
+        tf.function(lambda: task.train_step((x, labels), model, optimizer))()
 
-
-def _arrays(outputs: Any) -> list[np.ndarray]:
-    return [np.asarray(each) for each in tf.nest.flatten(outputs)]
-
-
-def _difference(ours: Any, theirs: Any) -> float:
-    pairs = zip(_arrays(ours), _arrays(theirs), strict=True)
-    return max(float(abs(one - other).max()) for one, other in pairs)
-
-
-def table(found: dict[str, dict[str, Any]]) -> str:
-    """The figures in Markdown."""
-    heads = ("backbone", "converted", "moved D's", "convert", "fold", "strict reload", "copy")
-    lines = [f"| {' | '.join(heads)} |", "|" + "---|" * len(heads)]
-    for name, row in found.items():
-        if "error" in row:
-            lines.append(f"| {name} | {row['error']} | | | | | |")
-            continue
-        cells = (f"{row['converted']} of {row['convolutions']}", row["moved"], row["convert"],
-                 f"{row['fold']:.1e}", row["reload"], row["copy"])  # fmt: skip
-        lines.append(f"| {name} | {' | '.join(map(str, cells))} |")
-    return "\n".join(lines) + "\n"
-
-
-def main() -> int:
-    parser = argparse.ArgumentParser(description=__doc__.partition("\n")[0])
-    parser.add_argument("names", nargs="*", choices=[*BACKBONES, []], metavar="NAME")
-    parser.add_argument("--out", type=Path, default=REPORT, help="file name of the report")
-    arguments = parser.parse_args()
-    found: dict[str, dict[str, Any]] = {}
-    arguments.out.parent.mkdir(parents=True, exist_ok=True)
-    for name in arguments.names or BACKBONES:
-        tf_keras.backend.clear_session()
+    def convert(self, network: Network, model: Any, row: Any) -> Any:
+        """Another one in place, as every one can be; and a copy of the backbone, as most can."""
         try:
-            found[name] = inspect(name)
-        except Exception as error:  # the next one may do
-            found[name] = {"error": f"{type(error).__name__}: {str(error)[:200]}"}
-        print(name, "good" if is_good(found[name]) else "BAD", found[name], flush=True)  # noqa: T201
-        arguments.out.with_suffix(".json").write_text(json.dumps(found, indent=1) + "\n")
-        arguments.out.with_suffix(".md").write_text(table(found))
-    bad = [name for name, figures in found.items() if not is_good(figures)]
-    print(f"{len(found) - len(bad)} of {len(found)} good", *bad)  # noqa: T201
-    return 1 if bad else 0
+            copy = convert(model.backbone)
+        except ValueError as error:
+            row.copied = str(error).partition("fault=")[2][:100]
+        else:
+            x = tf.random.normal((2, *model.backbone.input_shape[1:]), seed=2)
+            pairs = zip(self.run(copy, x), self.run(model.backbone, x), strict=True)
+            if not all((one == other).all() for one, other in pairs):
+                row.copied = "the copy computes something else"
+        other = self.make(network)
+        other.set_weights(model.get_weights())
+        return convert(other, inplace=True)
+
+    def fold(self, model: Any) -> Any:
+        return fold(model, inplace=True)
+
+    def summary(self, model: Any) -> Any:
+        return summary(model)
+
+    def pairs(self, model: Any) -> list[tuple[Any, Any]]:
+        return [(layer._kernel, layer.D) for _, layer in over_parameterized(model)]
+
+    def variables(self, model: Any) -> list[Any]:
+        return [each for each in model.weights if each.dtype.is_floating]
+
+    def read(self, variable: Any) -> np.ndarray:
+        return variable.numpy()
+
+    def write(self, variable: Any, value: np.ndarray) -> None:
+        variable.assign(value)
+
+    def reload(self, network: Network, folded: Any, folder: str) -> tf_keras.Model:
+        path = tf.train.Checkpoint(model=folded).write(f"{folder}/checkpoint")
+        untouched = self.make(network)
+        tf.train.Checkpoint(model=untouched).read(path).assert_consumed()
+        return untouched
 
 
 if __name__ == "__main__":
-    sys.exit(main())
+    sys.exit(main(ModelGarden(), __doc__))

@@ -15,7 +15,7 @@ import numpy as np
 import doconv_tf
 from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.kernel.layout import from_canonical, to_canonical
-from doconv_tf.layers.do_conv import DOConvNd
+from doconv_tf.layers.base import DOConvNd
 from doconv_tf.layers.hosts import HOSTS
 from tests.keras_adapter import autodiff
 from tests.star.backends.backend import Backend

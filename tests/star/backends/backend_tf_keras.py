@@ -15,7 +15,7 @@ import tf_keras
 import doconv_tf_keras
 from doconv_core import DOConvSpec, LayerState, State
 from doconv_core.kernel.layout import from_canonical, to_canonical
-from doconv_tf_keras.layers.do_conv import DOConvNd
+from doconv_tf_keras.layers.base import DOConvNd
 from doconv_tf_keras.layers.hosts import HOSTS
 from tests.star.backends.backend import Backend
 from tests.star.cases.conv import Arrays, Case

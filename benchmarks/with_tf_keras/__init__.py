@@ -1,0 +1,1 @@
+"""What is measured of tf_keras, beside Keras 3."""

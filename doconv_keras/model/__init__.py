@@ -1,0 +1,1 @@
+"""What is done to a whole model. Layers are asked through their family; no class is named here."""

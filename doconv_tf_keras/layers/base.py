@@ -1,0 +1,198 @@
+"""What every DO-Conv layer does, and how its four kinds differ; ``do_conv.py`` has the classes."""
+
+from __future__ import annotations
+
+from functools import partial
+from typing import Any
+
+import tensorflow as tf
+import tf_keras
+
+from doconv_core import DOConvSpec, messages
+from doconv_core.kernel.spec import validate_composition
+from doconv_core.model.signature import HostSignature
+from doconv_keras.layers.do_conv import OverParameterized, Seams
+from doconv_tf_keras import messages as tf_keras_messages
+from doconv_tf_keras.layers.copying import copied
+from doconv_tf_keras.layers.folding import folded_copy
+from doconv_tf_keras.layers.hosts import FLOATING, HOSTS, why_plain
+from doconv_tf_keras.layers.nesting import check_tf_keras, is_of_keras_3
+from doconv_tf_keras.layers.swapping import drop_D, over_parameterize
+from doconv_tf_keras.tensors import composition as compositions
+from doconv_tf_keras.tensors.initialization import add_beside, extra_columns, uncast
+
+
+class DOConvNd(OverParameterized, tf_keras.layers.Layer):
+    """A DO-Conv layer. Precedes the host class in its subclasses' method resolution order.
+
+    The seams it uses in tf_keras: ``build`` (D is made after the host's own variables), and the
+    attribute that the host's ``call`` reads its kernel from. That is a plain attribute, which a
+    property of the class overrides: the variable stays where it was, also for checkpoints.
+    """
+
+    seams = Seams(
+        compositions.Ops,
+        copied,
+        folded_copy,
+        over_parameterize,
+        why_plain,
+        partial(check_tf_keras, name="conv"),
+    )
+
+    def __init_subclass__(cls, **kwargs: Any) -> None:
+        super().__init_subclass__(**kwargs)
+        if "host" in cls.__dict__:
+            cls.__signature__ = HostSignature(cls.host, DOConvNd)
+            HOSTS.setdefault(cls.host, cls)
+
+    def __init__(
+        self,
+        *args: Any,
+        D_mul: int | str | None = None,
+        composition: str = "kernel",
+        **kwargs: Any,
+    ) -> None:
+        super().__init__(*args, **kwargs)
+        # The number of channels is known in build only; these sizes do for what can be checked.
+        DOConvSpec(1, 1, tuple(self.kernel_size), D_mul=D_mul)
+        if self.variable_dtype not in FLOATING:
+            raise TypeError(messages.layer.bad_dtype(self.dtype_policy.name))
+        self.D_mul = None if D_mul == "K" else D_mul
+        self.composition = validate_composition(composition)
+
+    def build(self, input_shape: Any) -> None:
+        """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
+        super().build(input_shape)
+        self.over_parameterize_(self.D_mul, self.composition)
+
+    def over_parameterize_(self, D_mul: int | str | None, composition: str = "kernel") -> None:
+        """Give a layer with the host's variables D and W_extra; its output stays what it was."""
+        self.D_mul, self.composition = None if D_mul == "K" else D_mul, composition
+        self.spec = spec = self.spec_of(self, D_mul)
+        W = self._kernel
+        self.D = self.W_extra = None
+        if spec.has_D:
+            # Without the kernel's regularizer and constraint: those are written for axes that D
+            # does not have, and a penalty on the offset only draws the layer back to a plain one.
+            self.D = add_beside(self, W, "D", spec.D_shape, "zeros")
+        if spec.extra_columns:
+            self.W_extra = add_beside(
+                self,
+                W,
+                "W_extra",
+                (spec.extra_columns, *W.shape[-2:]),
+                extra_columns(spec, getattr(self, f"{self.role}_initializer")),
+                regularizer=getattr(self, f"{self.role}_regularizer"),
+            )
+
+    def restore_(self) -> None:
+        """Become the host's layer again; the kernel keeps its value."""
+        drop_D(self)
+        for name in ("D_mul", "composition", "spec"):
+            if name in vars(self):
+                delattr(self, name)
+        self.__class__ = type(self).host
+
+    @property
+    def _kernel(self) -> Any:
+        """W, the host's kernel variable; so it is called in Keras 3 too."""
+        return self.W_of(self)
+
+    def _uncast_W(self) -> Any:
+        return uncast(self._kernel)
+
+    def _keep_W(self, W: Any) -> None:
+        vars(self)[self.kernel_name] = W
+
+    def _computed(self, tensor: Any) -> Any:
+        return tf.cast(tensor, self.compute_dtype)
+
+    def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
+        if is_of_keras_3(inputs):
+            raise TypeError(tf_keras_messages.keras_3(type(inputs).__name__))
+        return super().__call__(inputs, *args, **kwargs)
+
+    def call(self, inputs: Any) -> Any:
+        """As the host's, with the composed kernel; or by feature composition."""
+        if self.composition == "kernel" or self.D is None:
+            return super().call(inputs)
+        features, axis = self._depthwise(inputs), self.rank + 1
+        if self.data_format == "channels_first":
+            features = _with_axis_moved(features, 1, axis)
+        outputs = self._pointwise(features)
+        if self.use_bias:
+            outputs = outputs + self.bias
+        if self.data_format == "channels_first":
+            outputs = _with_axis_moved(outputs, axis, 1)
+        return outputs if self.activation is None else self.activation(outputs)
+
+    def _depthwise(self, inputs: Any) -> Any:
+        kernel = self._computed(compositions.depthwise_kernel(self.spec, self.D))
+        padding = self.padding
+        if padding == "causal":
+            inputs, padding = tf.pad(inputs, self._compute_causal_padding(inputs)), "valid"
+        # TensorFlow's depthwise convolution (2.21) knows two axes, and strides them alike. One of I
+        # groups is the same, but has a gradient on a CPU only by XLA, which tf_keras asks for here.
+        if self.rank > 2 or len(set(self.strides)) > 1:
+            kernel = tf.reshape(kernel, (*self.spec.kernel_size, 1, -1))
+            return self._jit_compiled_convolution_op(inputs, kernel)
+        host = (tf_keras.layers.DepthwiseConv1D, tf_keras.layers.DepthwiseConv2D)[self.rank - 1]
+        plain = {"depthwise_kernel": kernel, "use_bias": False, "activation": None}
+        return host.call(_Seen(self, padding=padding, **plain), inputs)
+
+    def _pointwise(self, features: Any) -> Any:
+        W = (uncast(self._kernel), self.W_extra)
+        return compositions.pointwise(self.spec, self.layout, features, *W, self.compute_dtype)
+
+
+class _Seen:
+    """A layer with some attributes seen otherwise, for a method of its host."""
+
+    def __init__(self, layer: DOConvNd, **otherwise: Any) -> None:
+        vars(self).update(otherwise, _layer=layer)
+
+    def __getattr__(self, name: str) -> Any:
+        return getattr(self._layer, name)
+
+    def compute_output_shape(self, input_shape: Any) -> Any:
+        return self.host.compute_output_shape(self, input_shape)
+
+
+def _with_axis_moved(tensor: Any, source: int, target: int) -> Any:
+    axes = list(range(tensor.shape.rank))
+    axes.insert(target, axes.pop(source))
+    return tf.transpose(tensor, axes)
+
+
+class Dense(DOConvNd):
+    """A convolution, grouped or not."""
+
+    layout = "kIO"
+
+
+class Depthwise(DOConvNd):
+    """A depthwise convolution."""
+
+    layout = "kIM"
+    kernel_name = "depthwise_kernel"
+    role = "depthwise"
+    depthwise_kernel = DOConvNd.kernel
+
+
+class Separable(Depthwise):
+    """A depthwise convolution and a pointwise one, which stays as it is."""
+
+    def _pointwise(self, features: Any) -> Any:
+        return tf.nn.convolution(super()._pointwise(features), self.pointwise_kernel)
+
+
+class Transposed(DOConvNd):
+    """A transposed convolution."""
+
+    layout = "kOI"
+
+    def _depthwise(self, inputs: Any) -> Any:
+        kernel = compositions.transposed_depthwise_kernel(self.spec, self.D)
+        filters = self.spec.in_channels * self.spec.S
+        plain = {"filters": filters, "use_bias": False, "activation": None}
+        return self.host.call(_Seen(self, kernel=self._computed(kernel), **plain), inputs)
