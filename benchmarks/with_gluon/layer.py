@@ -9,7 +9,8 @@ from benchmarks.frame.timing import Step
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer, Pass
 from benchmarks.with_gluon.peers import mx, official_kernel  # first: it makes MXNet importable
 from doconv_gluon import convert
-from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
+from doconv_gluon.tensors.composition import compose, depthwise_weight, pointwise_weight
+from doconv_gluon.tensors.forms import Form
 
 from mxnet import autograd, gluon  # isort: skip
 from mxnet.gluon import nn  # isort: skip
