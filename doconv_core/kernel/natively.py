@@ -17,7 +17,7 @@ def compose(spec: DOConvSpec, W: NDArray[Any], D: NDArray[Any]) -> NDArray[Any] 
         return None
     W, D = np.ascontiguousarray(W), np.ascontiguousarray(D)
     kernel = np.empty_like(W)
-    return kernel if products.compose(*map(_address, (kernel, W, D)), _sizes(spec)) else None
+    return kernel if products.compose(_sizes(spec), *map(_address, (kernel, W, D))) else None
 
 
 def pull_back(
@@ -28,7 +28,7 @@ def pull_back(
         return None
     W, D, grad = map(np.ascontiguousarray, (W, D, grad))
     grad_W, grad_D = np.empty_like(W), np.empty_like(D)
-    done = products.pull_back(*map(_address, (grad_W, grad_D, grad, W, D)), _sizes(spec))
+    done = products.pull_back(_sizes(spec), *map(_address, (grad_W, grad_D, grad, W, D)))
     return (grad_W, grad_D) if done else None
 
 

@@ -3,7 +3,8 @@
 from __future__ import annotations
 
 import ctypes
-from collections.abc import Callable
+from collections.abc import Callable, Iterator
+from contextlib import contextmanager
 from functools import cache
 from typing import NamedTuple
 
@@ -18,67 +19,71 @@ last, and of a transposed one."""
 
 
 class Sizes(NamedTuple):
-    """Of W."""
+    """Of W, and how its axes lie in memory."""
 
     groups: int
     outputs: int
     """Output channels of one group, O/g."""
     inputs: int
     """Input channels of one group, I/g."""
+    order: str = "OIk"
+    """One of :data:`ORDERS`."""
 
 
 def is_available() -> bool:
     """Whether :func:`compose` and :func:`pull_back` may do anything at all."""
-    return _function() is not None
+    return _used and _function() is not None
 
 
-def compose(
-    kernel: int, W: int, D: int, sizes: Sizes, *, order: str = "OIk", threads: int = 1
-) -> bool:
+def compose(sizes: Sizes, kernel: int, W: int, D: int, *, threads: int = 1) -> bool:
     """Write W + D W, per input channel, to ``kernel``.
 
     Args:
+        sizes: of W.
         kernel: the address of contiguous float32 numbers, like the others; it may be W's.
         W: as many numbers as in ``kernel``, in the same order.
         D: (I, 9, 9).
-        sizes: of W.
-        order: one of :data:`ORDERS`, of W and ``kernel``.
         threads: of OpenMP, if a library of it is in the process; the result has the same bits for
             any number.
 
     Returns:
         False where it cannot, for want of the library or of memory; nothing is written then.
     """
-    return _products(kernel, 0, W, 0, D, sizes, order, threads)
+    return _products(sizes, kernel, 0, W, 0, D, threads)
 
 
 def pull_back(
-    grad_W: int,
-    grad_D: int,
-    grad: int,
-    W: int,
-    D: int,
-    sizes: Sizes,
-    *,
-    order: str = "OIk",
-    threads: int = 1,
+    sizes: Sizes, grad_W: int, grad_D: int, grad: int, W: int, D: int, *, threads: int = 1
 ) -> bool:
     """Write the gradients of W and D for that of the kernel, ``grad``; as :func:`compose`.
 
     ``grad_W`` may be ``grad``.
     """
-    return _products(grad_W, grad_D, grad, W, D, sizes, order, threads)
+    return _products(sizes, grad_W, grad_D, grad, W, D, threads)
 
 
-def _products(
-    out: int, grad_D: int, X: int, Y: int, D: int, sizes: Sizes, order: str, threads: int
-) -> bool:
+@contextmanager
+def unused() -> Iterator[None]:
+    """Go the usual way within, to compare with it; in the whole process."""
+    global _used
+    before, _used = _used, False
+    try:
+        yield
+    finally:
+        _used = before
+
+
+_used = True
+
+
+def _products(sizes: Sizes, out: int, grad_D: int, X: int, Y: int, D: int, threads: int) -> bool:
     function = _function()
-    if function is None:
+    if function is None or not _used:
         return False
+    groups, outputs, inputs, order = sizes
     runner = _parallel() if threads > 1 else None
-    arrays = (out, grad_D, X, Y, D)
-    return bool(function(*arrays, *sizes, ORDERS.index(order), threads, runner))
+    arrays, index = (out, grad_D, X, Y, D), ORDERS.index(order)
+    return bool(function(*arrays, groups, outputs, inputs, index, threads, runner))
 
 
 @cache

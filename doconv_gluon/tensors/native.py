@@ -49,16 +49,16 @@ def compose(F: Any, form: Form, weight: Array, D: Array) -> Array:
 
 
 class _Composition(mx.operator.CustomOp):
-    def __init__(self, sizes: products.Sizes, order: str) -> None:
+    def __init__(self, sizes: products.Sizes) -> None:
         super().__init__()
-        self._sizes, self._order = sizes, order
+        self._sizes = sizes
 
     def forward(
         self, is_train: bool, req: list[str], in_data: Any, out_data: Any, aux: Any
     ) -> None:
         with _writable(req[0], out_data[0]) as kernel:
             addresses = (_address(each) for each in (kernel, *in_data))
-            _check(products.compose(*addresses, self._sizes, order=self._order))
+            _check(products.compose(self._sizes, *addresses))
 
     def backward(
         self, req: list[str], out_grad: Any, in_data: Any, out_data: Any, in_grad: Any, aux: Any
@@ -67,7 +67,7 @@ class _Composition(mx.operator.CustomOp):
             arrays = (grad_W, grad_D, out_grad[0], *in_data)
             addresses = (_address(each) for each in arrays)
             # In its own thread, where OpenMP would begin a pool of threads beside MXNet's.
-            _check(products.pull_back(*addresses, self._sizes, order=self._order))
+            _check(products.pull_back(self._sizes, *addresses))
 
 
 @mx.operator.register(NAME)
@@ -94,8 +94,8 @@ class _Properties(mx.operator.CustomOpProp):
         if not str(ctx).startswith("cpu"):
             raise RuntimeError(gluon_messages.graph_of_another_device(str(ctx)))
         O, I = in_shapes[0][0], in_shapes[1][0]
-        sizes = products.Sizes(self._groups, O // self._groups, I // self._groups)
-        return _Composition(sizes, self._order)
+        groups = self._groups
+        return _Composition(products.Sizes(groups, O // groups, I // groups, self._order))
 
 
 @contextmanager

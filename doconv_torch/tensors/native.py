@@ -12,10 +12,11 @@ def fits(W: Tensor, D: Tensor, *like_W: Tensor) -> bool:
     Only ordinary arrays of this process: a subclass, a fake or a shadow of many has no memory to
     point to, and a mode that watches operators (a tracer, a counter of flops) would miss one.
     """
-    arrays = (W, *like_W)
+    arrays, K = (W, *like_W), products.K
     return (
         products.is_available()
-        and W.shape[2] == products.K
+        and (W.shape[2], D.shape) == (K, (W.shape[1], K, K))
+        and all(each.shape == W.shape for each in like_W)
         and all(map(_is_ordinary, (*arrays, D)))
         and (_all_contiguous(arrays) or _all_contiguous([each.mT for each in arrays]))
         and torch._C._len_torch_dispatch_stack() == 0
@@ -27,7 +28,7 @@ def compose_into(kernel: Tensor, W: Tensor, D: Tensor) -> bool:
     if not fits(W, D, kernel):
         return False
     addresses = (each.data_ptr() for each in (kernel, W, D.contiguous()))
-    done = products.compose(*addresses, _sizes(W), order=_order(W), threads=_threads())
+    done = products.compose(_sizes(W), *addresses, threads=torch.get_num_threads())
     return done and _written(kernel)
 
 
@@ -38,7 +39,7 @@ def pull_back_into(grad_W: Tensor, grad: Tensor, W: Tensor, D: Tensor) -> Tensor
     D = D.contiguous()
     grad_D = torch.empty_like(D)
     addresses = (each.data_ptr() for each in (grad_W, grad_D, grad, W, D))
-    done = products.pull_back(*addresses, _sizes(W), order=_order(W), threads=_threads())
+    done = products.pull_back(_sizes(W), *addresses, threads=torch.get_num_threads())
     return grad_D if done and _written(grad_W) else None
 
 
@@ -57,16 +58,8 @@ def _all_contiguous(arrays: tuple[Tensor, ...] | list[Tensor]) -> bool:
     return all(each.is_contiguous() for each in arrays)
 
 
-def _order(W: Tensor) -> str:
-    return "OIk" if W.is_contiguous() else "OkI"
-
-
 def _sizes(W: Tensor) -> products.Sizes:
-    return products.Sizes(1, W.shape[0], W.shape[1])
-
-
-def _threads() -> int:
-    return torch.get_num_threads()
+    return products.Sizes(1, W.shape[0], W.shape[1], "OIk" if W.is_contiguous() else "OkI")
 
 
 def _written(array: Tensor) -> bool:
