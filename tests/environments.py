@@ -44,8 +44,12 @@ RUNS = {
     ),
     # The core alone, on the oldest NumPy that it supports.
     "oldest": Run(".venv-oldest", {}, _CORE),
-    # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
-    "jax": Run(".venv-modern", {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax"}, []),
+    # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends; without the compiled kernel.
+    "jax": Run(
+        ".venv-modern",
+        {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax", "DOCONV_NATIVE": "0"},
+        [],
+    ),
     "keras-on-torch": Run(
         ".venv-modern",
         {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "torch"},

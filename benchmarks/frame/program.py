@@ -127,11 +127,12 @@ def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.
                    TimeElapsedColumn())  # fmt: skip
         try:
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                devices = _devices(settings)
                 report = measure(settings, Bar(progress, name))
         except ImportError as error:
             typer.echo(f"{name} --framework {framework.value}: {error}", err=True)
             raise typer.Exit(1) from None
-        _write(name, settings, report, out, as_json)
+        _write(name, settings, devices, report, out, as_json)
 
     main.__doc__ = measure.__doc__
     app = typer.Typer(add_completion=False)
@@ -139,8 +140,10 @@ def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.
     return app
 
 
-def _write(name: str, settings: Settings, report: Report, out: Path, as_json: bool) -> None:
-    header = ", ".join([machine(), *_device(settings), versions(settings.framework)])
+def _write(
+    name: str, settings: Settings, devices: list[str], report: Report, out: Path, as_json: bool
+) -> None:
+    header = ", ".join([machine(), *devices, versions(settings.framework)])
     header += f", {library.status()}"
     asked = settings._asdict() | {"variant": settings.variant._asdict()}
     record = {"benchmark": name, "machine": header, **asked, **report.figures}
@@ -166,7 +169,12 @@ def _write(name: str, settings: Settings, report: Report, out: Path, as_json: bo
     console.print(f"written: {stem}.json, .png", soft_wrap=True, highlight=False)
 
 
-def _device(settings: Settings) -> list[str]:
+def _devices(settings: Settings) -> list[str]:
+    """Beside the processor.
+
+    Raises:
+        ImportError: the one that is asked for is not there.
+    """
     if settings.variant.device == "cpu":
         return []
     devices = importlib.import_module(f"benchmarks.with_{settings.framework}.devices")

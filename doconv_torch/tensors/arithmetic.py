@@ -12,6 +12,8 @@ through the library, both exact:
   zeros between them.
 * Batched products of a few output channels at a time, `CHUNK` bytes of W, which stay in the cache
   from the first copy to the last addition: for any type, layout and size.
+
+On a GPU calls are what costs: a copy, and one batched product that adds to it.
 """
 
 from typing import NamedTuple
@@ -46,6 +48,8 @@ def compose_into(kernel: Tensor, W: Tensor, D: Tensor) -> Tensor:
     """:func:`compose` into an array that is there; returns it."""
     if native.compose_into(kernel, W, D):
         return kernel
+    if W.device.type != "cpu":
+        return _add_product(kernel.copy_(W), W, D.mT)
     if (image := _as_image(W)) is not None:
         return torch.add(_convolve(W, D, *image), W, out=kernel)
     rows, D = _rows(W), D.mT
@@ -60,6 +64,11 @@ def pull_back_into(grad_W: Tensor, grad: Tensor, W: Tensor, D: Tensor) -> Tensor
     found = native.pull_back_into(grad_W, grad, W, D)
     if found is not None:
         return found
+    if W.device.type != "cpu":
+        grad_D = grad.permute(1, 2, 0) @ W.transpose(0, 1)
+        given = grad.clone() if grad_W is grad else grad
+        _add_product(grad_W.copy_(given), given, D)
+        return grad_D
     grad_D, rows = torch.zeros_like(D), _rows(W)
     if grad.is_contiguous() and (image := _as_image(W)) is not None:
         for g, part in zip(grad.split(rows), W.split(rows), strict=True):
@@ -72,6 +81,12 @@ def pull_back_into(grad_W: Tensor, grad: Tensor, W: Tensor, D: Tensor) -> Tensor
         grad_D.baddbmm_(by_channel.mT, part.contiguous().transpose(0, 1))
         torch.add(g, torch.bmm(by_channel, D).transpose(0, 1), out=out)
     return grad_D
+
+
+def _add_product(out: Tensor, W: Tensor, D: Tensor) -> Tensor:
+    """Add W D, per input channel, to ``out``, in place."""
+    out.transpose(0, 1).baddbmm_(W.transpose(0, 1), D)
+    return out
 
 
 def _rows(W: Tensor) -> int:
