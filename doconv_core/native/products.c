@@ -24,6 +24,7 @@ enum {
     K = 9,
     LANES = 8,   /* of a vector */
     ROWS = 4,    /* worked on at a time: as often are D and its gradient read from the cache */
+    BLOCK = 8,   /* the same with channels last, in several ROWS */
     TILE = 128,  /* channels, whose D and gradient (83 KB) stay in a second-level cache */
     AREA = K * K * TILE,
     LITTLE = 1 << 15 /* numbers in X that are not worth another thread */
@@ -94,8 +95,8 @@ INLINE void copy(float *to, const float *from, size n) {
 /* m rows, n of I channels; D and sums are (9, 9, LANES) */
 INLINE void lanes(float *out, float *sums, const float *X, const float *Y, const float *D, size m,
                   size I, size n) {
-    float x[ROWS][K * LANES], w[ROWS][K * LANES];
-    if (m < ROWS || n < LANES) memset(x, 0, sizeof x), memset(w, 0, sizeof w);
+    float x[BLOCK][K * LANES], w[BLOCK][K * LANES];
+    if (m < BLOCK || n < LANES) memset(x, 0, sizeof x), memset(w, 0, sizeof w);
     for (size r = 0; r < m; r++)
         for (size k = 0; k < K; k++) {
             copy(x[r] + k * LANES, X + (r * K + k) * I, n);
@@ -110,13 +111,14 @@ INLINE void lanes(float *out, float *sums, const float *X, const float *Y, const
             copy(out + (r * K + k) * I, (float *)&y, n);
         }
     }
-    if (Y)
+    if (!Y) return;
+    for (size r = 0; r < m; r += ROWS) /* past the last row, zeros */
         for (int s = 0; s < K; s++) {
             vec in[ROWS];
-            for (int r = 0; r < ROWS; r++) in[r] = at(x[r] + s * LANES);
+            for (int q = 0; q < ROWS; q++) in[q] = at(x[r + q] + s * LANES);
             for (int k = 0; k < K; k++) {
                 vec *sum = (vec *)(sums + (s * K + k) * LANES), y = *sum;
-                for (int r = 0; r < ROWS; r++) y += in[r] * at(w[r] + k * LANES);
+                for (int q = 0; q < ROWS; q++) y += in[q] * at(w[r + q] + k * LANES);
                 *sum = y;
             }
         }
@@ -124,13 +126,13 @@ INLINE void lanes(float *out, float *sums, const float *X, const float *Y, const
 
 INLINE void by_lanes(float *out, float *sums, const float *X, const float *Y, const float *D, size O,
                      size I, size n) {
-    for (size o = 0; o < O; o += ROWS)
+    for (size o = 0; o < O; o += BLOCK)
         for (size c = 0; c < n; c += LANES) {
-            size p = o * K * I + c, d = c * K * K, m = O - o < ROWS ? O - o : ROWS;
+            size p = o * K * I + c, d = c * K * K, m = O - o < BLOCK ? O - o : BLOCK;
             size count = n - c < LANES ? n - c : LANES;
             const float *y = Y ? Y + p : 0;
-            if (m == ROWS && count == LANES)
-                lanes(out + p, sums + d, X + p, y, D + d, ROWS, I, LANES);
+            if (m == BLOCK && count == LANES)
+                lanes(out + p, sums + d, X + p, y, D + d, BLOCK, I, LANES);
             else lanes(out + p, sums + d, X + p, y, D + d, m, I, count);
         }
 }
