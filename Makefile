@@ -6,6 +6,8 @@
 # make coverage  what the tests execute, over all environments: half an hour
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
+# make test-native  a wheel with the compiled kernel, in an empty environment; sanitizers
+# make speed   docs/performance.md's tables: what this machine has no record of, measured
 # make docs    the documentation, docs/_build/html/index.html; runs the code on its pages
 # make fuzz    damaged and hostile files for the command, by a seed; about half an hour
 # make bench   every benchmark's short preset, in every framework
@@ -27,7 +29,7 @@ PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
     test-keras-on-torch coverage test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-install check lint mutate fuzz stubs pyright docs \
+    test-zoo-keras test-zoo-tf-models test-install test-native speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
@@ -105,10 +107,11 @@ pictures: .venv-star/.made
 	for each in convert_train_fold house learned; do \
 	    PYTHONPATH=. .venv-star/bin/python docs/pictures/$$each.py || exit 1; done
 
-# dist/: the source distribution, which is the whole repository, and from it the wheel; checked.
+# dist/: the source distribution, which is the whole repository, and from it the wheel in pure
+# Python; checked. Those for platforms, with the compiled kernel, are the release workflow's.
 package: .venv-tools/.made
 	rm -rf dist
-	.venv-tools/bin/python -m build --outdir dist . >/dev/null
+	DOCONV_NATIVE=0 .venv-tools/bin/python -m build --outdir dist . >/dev/null
 	.venv-tools/bin/twine check --strict dist/*
 	.venv-tools/bin/check-wheel-contents dist/*.whl
 	.venv-tools/bin/python tests/packages.py whole
@@ -117,6 +120,18 @@ package: .venv-tools/.made
 # EXTRAS="torch cli" for some; ARGUMENTS="torch==2.13.0" for other versions than the tested ones.
 test-install: package
 	ARGUMENTS='$(ARGUMENTS)' .venv-tools/bin/python tests/packages.py install $(EXTRAS)
+
+# The kernel as a wheel for this platform has it; and what sanitizers say of it.
+test-native: .venv-star/.made
+	rm -rf build/native
+	$(PYTHON) -m pip wheel -q --no-deps --wheel-dir build/native .
+	$(PYTHON) tests/packages.py native
+	.venv-star/bin/python -m pytest -q tests/core/test_native.py
+
+# ARGS="--again" measures what is recorded, too.
+speed: .venv-star/.made
+	.venv-star/bin/python -m benchmarks.speed $(ARGS)
+	.venv-star/bin/python -m benchmarks.speed.page
 
 bench: .venv-star/.made
 	.venv-star/bin/python -m benchmarks --preset short

@@ -32,13 +32,14 @@ def measure(settings: Settings, bar: Bar) -> Report:
     found: dict[str, dict[str, Times]] = {}
     for layer in layers:
         bar.says(layer)
-        passes = module.passes(layer, compiled=settings.preset != "tiny")
+        passes = module.passes(layer, settings.variant, compiled=settings.preset != "tiny")
         seconds = [
             interleave(
                 {way: each[direction] for way, each in passes.items()},
                 settings.rounds,
                 bar.advance,
                 at_least=AT_LEAST,
+                clock=module.clock(settings.variant),
             )
             for direction in (0, 1)
         ]

@@ -16,7 +16,7 @@ from benchmarks.frame.memory_child import ENVIRONMENT, Memory
 from benchmarks.frame.plot import bars, exact
 from benchmarks.frame.program import Bar, Report, Settings, command
 from benchmarks.frame.table import table
-from benchmarks.subjects.work import WORKS, Work
+from benchmarks.subjects.work import Work, works
 
 MB = 2**20
 
@@ -24,10 +24,10 @@ MB = 2**20
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure the peak memory of training steps: parameters, momentum and all between."""
     module = importlib.import_module(f"benchmarks.with_{settings.framework}.step")
-    works = WORKS[settings.framework][settings.preset]
-    ways = {work: module.ways(work) for work in works}
+    asked = works(settings.framework, settings.preset, settings.variant)
+    ways = {work: module.ways(work) for work in asked}
     if settings.preset == "tiny":  # a process each takes seconds
-        ways = {works[0]: ways[works[0]][:2]}
+        ways = {asked[0]: ways[asked[0]][:2]}
     bar.total(sum(map(len, ways.values())))
     found: dict[str, dict[str, Memory]] = {}
     for work in ways:

@@ -11,20 +11,20 @@ from benchmarks.frame.plot import bars, of_ratio
 from benchmarks.frame.program import Bar, Report, Settings, command
 from benchmarks.frame.table import ratio_table
 from benchmarks.frame.timing import Ratio, interleave, ratios
-from benchmarks.subjects.work import WORKS
+from benchmarks.subjects.work import works
 
 
 def measure(settings: Settings, bar: Bar) -> Report:
     """Measure whole training steps, interleaved in one process, as ratios to the plain one."""
     module = importlib.import_module(f"benchmarks.with_{settings.framework}.step")
-    works = WORKS[settings.framework][settings.preset]
-    bar.total(len(works) * settings.rounds)
+    asked = works(settings.framework, settings.preset, settings.variant)
+    bar.total(len(asked) * settings.rounds)
     found: dict[str, dict[str, Ratio]] = {}
     seconds: dict[str, float] = {}
-    for work in works:
+    for work in asked:
         bar.says(work)
         steps = {way: module.step(work, way) for way in module.ways(work)}
-        times = interleave(steps, settings.rounds, bar.advance)
+        times = interleave(steps, settings.rounds, bar.advance, clock=module.clock(work))
         found[str(work)], seconds[str(work)] = ratios(times), min(times["plain"])
     panels = {w: {n: of_ratio(r) for n, r in each.items()} for w, each in found.items()}
     return Report(

@@ -81,8 +81,9 @@ def measure(settings: Settings, bar: Bar) -> Report:
             bar.says(f"{name} {value}")
             C = point["channels"]
             layer = Layer(C, C, 3, 1, point["batch"], point["image"])
-            steps = {way: module.step(layer, way) for way in WAYS}
-            times = interleave(steps, settings.rounds, bar.advance, at_least=0.02)
+            steps = {way: module.step(layer, way, settings.variant) for way in WAYS}
+            clock = module.clock(settings.variant)
+            times = interleave(steps, settings.rounds, bar.advance, at_least=0.02, clock=clock)
             found[name].append(_point(value, times))
     titles = {name: _title(name, sizes.fixed) for name in found}
     columns = ("plain, ms", "added, ms", "quartiles", "share of the step")

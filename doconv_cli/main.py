@@ -14,6 +14,7 @@ import doconv_core
 from doconv_cli import files
 from doconv_cli.cost import cost
 from doconv_cli.demo.command import demo
+from doconv_core.native import library
 
 app = typer.Typer(
     name="doconv",
@@ -26,7 +27,7 @@ app = typer.Typer(
 
 def _version(wanted: bool) -> None:
     if wanted:
-        typer.echo(f"doconv {doconv_core.__version__}")
+        typer.echo(f"doconv {doconv_core.__version__}, {library.status()}")
         raise typer.Exit
 
 

@@ -13,6 +13,7 @@ Example:
     >>> trainable = convert(net)  # computes exactly what net does
 """
 
+from doconv_gluon.layers import execution
 from doconv_gluon.layers.condconv import CondConv1D, CondConv2D, CondConv3D
 from doconv_gluon.layers.do_conv import (
     DOConv1D,
@@ -50,3 +51,5 @@ __all__ = [
     "set_state",
     "summary",
 ]
+
+execution.install()

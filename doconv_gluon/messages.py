@@ -14,6 +14,7 @@ ON_SERVERS = (
     "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be set"
 )
 CHANNELS_LAST = "its layout has the channels last"
+NO_MEMORY = "no memory for composing a kernel."
 
 
 def numpy_too_new(version: str) -> str:
@@ -66,4 +67,12 @@ def feature_needs_in_channels() -> str:
         {"in_channels": 0},
         "Its depthwise convolution has one filter per input channel; "
         'composition="kernel" can wait for the first input.',
+    )
+
+
+def graph_of_another_device(device: str) -> str:
+    return error(
+        "a graph that was made for a CPU is executed there",
+        {"ctx": device},
+        "Call hybridize() again after moving the network.",
     )

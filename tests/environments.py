@@ -57,10 +57,10 @@ RUNS = {
     ),
     # The core alone, on the oldest NumPy that it supports.
     "oldest": Run(".venv-oldest", {}, _CORE),
-    # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends.
+    # NumPy 2: PyTorch, and Keras on its JAX and PyTorch backends; without the compiled kernel.
     "jax": Run(
         ".venv-modern",
-        {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax"},
+        {"DOCONV_BACKENDS": "torch,keras", "KERAS_BACKEND": "jax", "DOCONV_NATIVE": "0"},
         [*_STAR, "tests/stored", "tests/keras_adapter", "tests/torch_adapter"],
     ),
     "keras-on-torch": Run(

@@ -2,6 +2,8 @@
 
     python tests/packages.py whole                    the source distribution has every file
     python tests/packages.py install [EXTRA ...]      each extra in an empty environment
+    python tests/packages.py native                   the wheel in build/native/ uses the kernel
+    python tests/packages.py uses-the-kernel          so does this Python
 
 An extra is installed from the wheel, and the code of its page or its command runs there, away from
 the repository. Needs the standard library alone. Environments, one at a time: build/install/.
@@ -99,11 +101,45 @@ def install(extra: str) -> str:
     return f"installed in {installed:.0f} s, ran in {seconds:.0f} s"
 
 
+USES_THE_KERNEL = """
+import numpy as np
+from doconv_core import DOConvSpec, compose_kernel
+from doconv_core.native import library, products
+
+spec = DOConvSpec(5, 12, (3, 3))
+random = np.random.default_rng(0)
+W, D = (random.integers(-3, 4, s).astype(np.float32) for s in (spec.W_shape, spec.D_shape))
+assert products.is_available(), library.status()
+kernel = compose_kernel(spec, W, D)
+with products.unused():
+    assert (kernel == compose_kernel(spec, W, D)).all()
+print(library.PATH, library.status())
+"""
+
+
+def native() -> None:
+    """A wheel for this platform, on any Python 3, in an empty environment."""
+    (wheel,) = (ROOT / "build" / "native").glob("*.whl")
+    if "-py3-none-" not in wheel.name or wheel.name.endswith("-any.whl"):
+        raise SystemExit(f"{wheel.name} is not for every Python 3 of one platform")
+    environment = FOLDER / "native"
+    shutil.rmtree(environment, ignore_errors=True)
+    subprocess.run([sys.executable, "-m", "venv", environment], check=True)
+    python = environment / "bin" / "python"
+    subprocess.run([python, "-m", "pip", "install", "--quiet", wheel], check=True)
+    subprocess.run([python, "-c", USES_THE_KERNEL], cwd=environment, check=True)
+    shutil.rmtree(environment)
+
+
 def main(arguments: list[str]) -> None:
     """Do what the first argument says."""
     verb, *names = arguments or ["none"]
     if verb == "whole":
         whole()
+    elif verb == "native":
+        native()
+    elif verb == "uses-the-kernel":
+        subprocess.run([sys.executable, "-c", USES_THE_KERNEL], cwd="/", check=True)
     elif verb == "install":
         for extra in names or EXTRAS:
             print(f"[{extra}]: {install(extra)}", flush=True)  # noqa: T201

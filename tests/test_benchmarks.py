@@ -18,8 +18,11 @@ from benchmarks import files
 from benchmarks.__main__ import PROGRAMS
 from benchmarks.frame.program import MEASURED
 from benchmarks.frame.timing import interleave, ratio
+from benchmarks.speed import page as speed
+from benchmarks.speed import records
+from benchmarks.speed.tables import TABLES, WITHOUT
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer
-from benchmarks.subjects.work import Work
+from benchmarks.subjects.work import Variant, Work, works
 from tests.star.backends import backend as backends
 
 pytestmark = [
@@ -192,3 +195,89 @@ def test_the_command_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 def test_the_page_shows_the_committed_record() -> None:
     record = json.loads((ROOT / "benchmarks/results/files/full.json").read_text())
     assert files.markdown(record["rows"]) in (ROOT / "docs/files.md").read_text()
+
+
+# --- the tables of docs/performance.md -----------------------------------------------------
+
+
+def test_the_page_is_what_the_records_make() -> None:
+    page, found = speed.PAGE.read_text(), records.read()
+    assert speed.written(page, found) == page, "run `make speed`"
+    assert found
+
+
+RECORD = {
+    "machine": "One, 2 cores", "versions": "torch 2.13", "native": "native kernel",
+    "framework": "torch", "work": "resnet18, 32 x 64x64", "threads": 1, "rounds": 9,
+    "plain_seconds": 0.3,
+    "ratios": {"DO-Conv": {"of_minima": 1.111, "median": 1.134, "low": 1.1, "high": 1.2}},
+}  # fmt: skip
+
+
+def test_a_table_has_a_range_over_the_machines_and_their_figures(tmp_path: Path) -> None:
+    path = tmp_path / "speed" / "steps.jsonl"
+    other = json.loads(json.dumps({**RECORD, "machine": "Other, 2 cores"}))
+    other["ratios"]["DO-Conv"] = {"of_minima": 1.05, "median": 1.06, "low": 1, "high": 2}
+    for each in (RECORD, {**other, "rounds": 1}, other):
+        records.write(each, path)
+    assert records.read(path) == [RECORD, other]
+    key = {"machine": "Other, 2 cores", "framework": "torch", "work": RECORD["work"]}
+    assert records.has(path, **key, threads=1)
+    assert not records.has(path, **key, threads=2)
+    page = speed.written(f"before\n{speed.BEGIN}old\n{speed.END}after\n", records.read(path))
+    assert page.startswith("before\n")
+    assert page.endswith("after\n")
+    assert "| torch resnet18, 32 x 64x64 | 1 | 1.05..1.13 |  |  |  |  |" in page
+    assert "* Other, 2 cores; native kernel; torch 2.13" in page
+    assert "old" not in page
+
+
+def test_every_way_of_a_table_is_one_that_is_measured() -> None:
+    require("torch")
+    require("gluon")
+    for table in TABLES:
+        if table.framework != "keras":
+            module = importlib.import_module(f"benchmarks.with_{table.framework}.step")
+            ways = {way.removesuffix(WITHOUT) for way in table.ways}
+            assert ways < set(module.ways(table.work))
+
+
+def test_the_options_of_torch_change_what_is_measured() -> None:
+    plain, last = works("torch", "full"), works("torch", "full", Variant(channels_last=True))
+    assert len(last) == len(plain) - 1  # one of them was channels_last before
+    assert all(each.channels_last for each in last)
+    gpu = works("torch", "full", Variant("cuda", "bfloat16", compiled=True))
+    assert str(gpu[0]) == "resnet50, 128 x 224x224, torch.compile, cuda, bfloat16"
+
+
+@pytest.mark.parametrize("options", [["--dtype", "bfloat16", "--channels-last"]], ids=" ".join)
+@pytest.mark.parametrize("program", ["step_time", "inference"])
+def test_programs_take_them(program: str, options: list[str], tmp_path: Path) -> None:
+    require("torch")
+    app = importlib.import_module(f"benchmarks.{program}").app
+    arguments = ["--preset", "tiny", "--out", str(tmp_path), "--json", *options]
+    result = CliRunner().invoke(app, arguments, catch_exceptions=False)
+    assert result.exit_code == 0, result.output
+    assert {path.stem for path in tmp_path.iterdir()} == {
+        f"{program}-torch-tiny-bfloat16-channels-last"
+    }
+
+
+def test_another_framework_refuses_them() -> None:
+    app = importlib.import_module("benchmarks.sweep").app
+    result = CliRunner().invoke(app, ["--framework", "gluon", "--channels-last"])
+    assert result.exit_code == 2
+    assert "are PyTorch's" in result.output
+
+
+def test_a_device_that_is_not_there_is_said(tmp_path: Path) -> None:
+    require("torch")
+    import torch
+
+    if torch.cuda.is_available():
+        pytest.skip("there is one")
+    app = importlib.import_module("benchmarks.step_time").app
+    arguments = ["--preset", "tiny", "--device", "cuda", "--out", str(tmp_path)]
+    result = CliRunner().invoke(app, arguments)
+    assert result.exit_code == 1
+    assert "no CUDA device" in result.output

@@ -71,9 +71,10 @@ def main(framework: str, work: Work, way: str) -> Memory:
     """Measure one way of training."""
     module = importlib.import_module(f"benchmarks.with_{framework}.step")
     if framework == "torch":
-        from benchmarks.with_torch.memory import peak
+        from benchmarks.with_torch.memory import peak, peak_of_device
 
-        highest = peak(lambda: module.step(work, way))
+        measure = peak if work.device == "cpu" else peak_of_device
+        highest = measure(lambda: module.step(work, way))
     else:
         highest = resident_peak(*module.training(work, way))
     adapter = importlib.import_module(FRAMEWORKS[framework].adapter)

@@ -5,6 +5,7 @@ A program is one function, ``measure(settings, bar) -> Report``; :func:`command`
 
 from __future__ import annotations
 
+import importlib
 import json
 import os
 import platform
@@ -21,8 +22,10 @@ from rich.progress import BarColumn, MofNCompleteColumn, Progress, TextColumn, T
 from rich.table import Table
 
 from benchmarks.frame.plot import save
+from benchmarks.subjects.work import USUAL, Variant
 from doconv_core.files.atomic import replacing
 from doconv_core.frameworks import FRAMEWORKS
+from doconv_core.native import library
 
 RESULTS = Path(__file__).parents[1] / "results"
 ROUNDS = "How often each way is measured; else by the preset."
@@ -44,12 +47,27 @@ class Preset(str, Enum):
     full = "full"
 
 
+class Device(str, Enum):
+    """What ``--device`` takes."""
+
+    cpu = "cpu"
+    cuda = "cuda"
+
+
+class Dtype(str, Enum):
+    """What ``--dtype`` takes; "bfloat16" is autocast's."""
+
+    float32 = "float32"
+    bfloat16 = "bfloat16"
+
+
 class Settings(NamedTuple):
     """What a measurement is asked for."""
 
     framework: str
     preset: str
     rounds: int
+    variant: Variant = USUAL
 
 
 class Report(NamedTuple):
@@ -94,17 +112,27 @@ def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.
         rounds_: Annotated[int | None, typer.Option("--rounds", min=1, help=ROUNDS)] = None,
         out: Annotated[Path, typer.Option(help="Folder for the JSON and the picture.")] = RESULTS,
         as_json: Annotated[bool, typer.Option("--json", help="Print the JSON.")] = False,
+        device: Annotated[Device, typer.Option(help="PyTorch's.")] = Device.cpu,
+        dtype: Annotated[Dtype, typer.Option(help="PyTorch's, by autocast.")] = Dtype.float32,
+        channels_last: Annotated[bool, typer.Option("--channels-last", help="PyTorch's.")] = False,
+        compiled: Annotated[bool, typer.Option("--compile", help="By torch.compile.")] = False,
     ) -> None:
-        settings = Settings(framework.value, preset.value, rounds_ or rounds[preset.value])
+        variant = Variant(device.value, dtype.value, channels_last, compiled)
+        if variant != USUAL and framework != FIRST:
+            typer.echo("--device, --dtype, --channels-last and --compile are PyTorch's", err=True)
+            raise typer.Exit(2)
+        count = rounds_ or rounds[preset.value]
+        settings = Settings(framework.value, preset.value, count, variant)
         columns = (TextColumn("{task.description}"), BarColumn(), MofNCompleteColumn(),
                    TimeElapsedColumn())  # fmt: skip
         try:
             with Progress(*columns, console=Console(stderr=True), transient=True) as progress:
+                devices = _devices(settings)
                 report = measure(settings, Bar(progress, name))
         except ImportError as error:
             typer.echo(f"{name} --framework {framework.value}: {error}", err=True)
             raise typer.Exit(1) from None
-        _write(name, settings, report, out, as_json)
+        _write(name, settings, devices, report, out, as_json)
 
     main.__doc__ = measure.__doc__
     app = typer.Typer(add_completion=False)
@@ -112,11 +140,20 @@ def command(name: str, measure: Measure, *, rounds: Mapping[str, int]) -> typer.
     return app
 
 
-def _write(name: str, settings: Settings, report: Report, out: Path, as_json: bool) -> None:
-    header = f"{machine()}, {versions(settings.framework)}"
-    record = {"benchmark": name, "machine": header, **settings._asdict(), **report.figures}
+def _write(
+    name: str, settings: Settings, devices: list[str], report: Report, out: Path, as_json: bool
+) -> None:
+    header = ", ".join([machine(), *devices, versions(settings.framework)])
+    header += f", {library.status()}"
+    asked = settings._asdict() | {"variant": settings.variant._asdict()}
+    record = {"benchmark": name, "machine": header, **asked, **report.figures}
     out.mkdir(parents=True, exist_ok=True)
-    stem = out / f"{name}-{settings.framework}-{settings.preset}"
+    given = [
+        field.replace("_", "-") if value is True else value
+        for field, value in settings.variant._asdict().items()
+        if value != getattr(USUAL, field)
+    ]
+    stem = out / "-".join([name, settings.framework, settings.preset, *given])
     with replacing(stem.with_suffix(".json")) as temporary:
         temporary.write_text(json.dumps(record, indent=1) + "\n")
     save(report.picture, stem.with_suffix(".png"))
@@ -132,17 +169,34 @@ def _write(name: str, settings: Settings, report: Report, out: Path, as_json: bo
     console.print(f"written: {stem}.json, .png", soft_wrap=True, highlight=False)
 
 
+def _devices(settings: Settings) -> list[str]:
+    """Beside the processor.
+
+    Raises:
+        ImportError: the one that is asked for is not there.
+    """
+    if settings.variant.device == "cpu":
+        return []
+    devices = importlib.import_module(f"benchmarks.with_{settings.framework}.devices")
+    return [devices.name(settings.variant.device)]
+
+
 def machine() -> str:
     """The processor, and how many cores and threads this process may use."""
+    threads = os.environ.get("OMP_NUM_THREADS")
+    limit = f" (OMP_NUM_THREADS={threads})" if threads else ""
+    return f"{processor()}{limit}, Python {platform.python_version()}"
+
+
+def processor() -> str:
+    """Its name, and how many of its cores this process may use."""
     model = platform.processor() or platform.machine()
     info = Path("/proc/cpuinfo")
     if info.exists():
         names = [line for line in info.read_text().splitlines() if line.startswith("model name")]
         model = names[0].split(":")[1].strip() if names else model
     cores = len(os.sched_getaffinity(0)) if hasattr(os, "sched_getaffinity") else os.cpu_count()
-    threads = os.environ.get("OMP_NUM_THREADS")
-    limit = f" (OMP_NUM_THREADS={threads})" if threads else ""
-    return f"{model}, {cores} cores{limit}, Python {platform.python_version()}"
+    return f"{model}, {cores} cores"
 
 
 def versions(framework: str) -> str:

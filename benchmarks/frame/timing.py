@@ -11,6 +11,9 @@ import numpy as np
 
 Step = Callable[[], object]
 
+Clock = Callable[[Step, int], float]
+"""Seconds of a step, done so many times: their mean."""
+
 
 class Ratio(NamedTuple):
     """How one way compares with the plain one in the same rounds.
@@ -28,12 +31,21 @@ class Ratio(NamedTuple):
     high: float
 
 
+def on_the_wall(step: Step, repeats: int) -> float:
+    """By the processor's clock."""
+    start = time.perf_counter()
+    for _ in range(repeats):
+        step()
+    return (time.perf_counter() - start) / repeats
+
+
 def interleave(
     steps: Mapping[str, Step],
     rounds: int,
     advance: Callable[[], None] = lambda: None,
     *,
     at_least: float = 0.0,
+    clock: Clock = on_the_wall,
 ) -> dict[str, list[float]]:
     """Time each step once a round, in an order that turns from round to round.
 
@@ -43,6 +55,7 @@ def interleave(
         advance: called after each round.
         at_least: seconds that one measurement takes; a shorter step is done again and again, and
             what it takes is the mean.
+        clock: what seconds are taken with.
 
     Returns:
         Seconds of each step, round by round.
@@ -51,21 +64,14 @@ def interleave(
     repeats = {}
     for name in names:  # compilation, autotuning and first allocations are not the step
         steps[name]()
-        repeats[name] = max(1, math.ceil(at_least / _seconds(steps[name], 1)))
+        repeats[name] = max(1, math.ceil(at_least / clock(steps[name], 1)))
     times: dict[str, list[float]] = {name: [] for name in names}
     for index in range(rounds):
         turn = index % len(names)
         for name in names[turn:] + names[:turn]:
-            times[name].append(_seconds(steps[name], repeats[name]))
+            times[name].append(clock(steps[name], repeats[name]))
         advance()
     return times
-
-
-def _seconds(step: Step, repeats: int) -> float:
-    start = time.perf_counter()
-    for _ in range(repeats):
-        step()
-    return (time.perf_counter() - start) / repeats
 
 
 def ratio(times: list[float], plain: list[float]) -> Ratio:

@@ -10,9 +10,9 @@ from numpy.typing import NDArray
 
 import doconv_gluon as adapter
 from benchmarks.subjects.work import Work
-from benchmarks.with_gluon.step import mx, network
+from benchmarks.with_gluon.step import clock, mx, network
 
-__all__ = ["adapter", "arrays", "images", "modules", "network", "operators", "predict"]
+__all__ = ["adapter", "arrays", "clock", "images", "modules", "network", "operators", "predict"]
 
 
 def images(work: Work) -> Any:

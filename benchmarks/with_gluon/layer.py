@@ -5,17 +5,19 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.frame.timing import Step
+from benchmarks.frame.timing import Clock, Step, on_the_wall
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer, Pass
+from benchmarks.subjects.work import USUAL, Variant
 from benchmarks.with_gluon.peers import mx, official_kernel  # first: it makes MXNet importable
 from doconv_gluon import convert
-from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
+from doconv_gluon.tensors.composition import compose, depthwise_weight, pointwise_weight
+from doconv_gluon.tensors.forms import Form
 
 from mxnet import autograd, gluon  # isort: skip
 from mxnet.gluon import nn  # isort: skip
 
 
-def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
+def passes(layer: Layer, variant: Variant = USUAL, *, compiled: bool) -> dict[str, Pass]:
     """Forward and backward pass of each way, on one layer, hybridized; there is no compiler."""
     I, O, k, g = layer.sizes
     K, form = k * k, Form(O, (k, k), g, k * k, False, False)
@@ -78,6 +80,11 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     return found
 
 
+def clock(variant: Variant) -> Clock:
+    """What seconds are taken with."""
+    return on_the_wall
+
+
 class _Way(gluon.HybridBlock):
     def __init__(self, way: Callable[..., Any]) -> None:
         super().__init__()
@@ -110,7 +117,7 @@ def _pass(way: Callable[..., Any], *given: Any) -> Pass:
     return forward, backward
 
 
-def step(layer: Layer, way: str) -> Step:
+def step(layer: Layer, way: str, variant: Variant = USUAL) -> Step:
     """A training step of the layer alone, "plain" or "DO-Conv", hybridized."""
     I, O, k, g = layer.sizes
     net = nn.Conv2D(O, k, padding=k // 2, groups=g, in_channels=I, use_bias=False)

@@ -2,11 +2,13 @@
 
 from __future__ import annotations
 
+from contextlib import nullcontext
 from typing import Any
 
-from benchmarks.frame.timing import Step
+from benchmarks.frame.timing import Clock, Step, on_the_wall
 from benchmarks.subjects.work import Work
 from benchmarks.with_gluon.peers import PEERS  # first: it makes MXNet importable
+from doconv_core.native import products
 from doconv_gluon import model_zoo
 
 import mxnet as mx  # isort: skip
@@ -14,9 +16,20 @@ from mxnet import autograd, gluon  # isort: skip
 from mxnet.gluon import nn  # isort: skip
 
 
+WITHOUT = ", no native kernel"
+"""How the name of a way ends that goes without it, if there is one."""
+
+
 def ways(work: Work) -> tuple[str, ...]:
     """The ways of training that are compared."""
-    return ("plain", *PEERS)
+    ours, *others = PEERS
+    without = [f"{ours}{WITHOUT}"] if products.is_available() else []
+    return ("plain", ours, *without, *others)
+
+
+def clock(work: Work) -> Clock:
+    """What seconds are taken with."""
+    return on_the_wall
 
 
 def network(work: Work) -> Any:
@@ -38,7 +51,7 @@ def tiny() -> Any:
 
 def training(work: Work, way: str) -> tuple[Step, list[Any]]:
     """A training step, and the arrays that are kept between steps."""
-    net = PEERS.get(way, lambda same: same)(network(work))
+    net = PEERS.get(way.removesuffix(WITHOUT), lambda same: same)(network(work))
     net.hybridize()
     options = {"learning_rate": 0.01, "momentum": 0.9}
     parameters = net.collect_params()
@@ -54,6 +67,8 @@ def training(work: Work, way: str) -> tuple[Step, list[Any]]:
         trainer.step(work.batch)
         mx.nd.waitall()  # Gluon runs ahead; a step is over when its work is done
 
+    with products.unused() if way.endswith(WITHOUT) else nullcontext():
+        train()  # here the graph is made
     kept = [images, labels]
     for each in parameters.values():
         kept.append(each.data())

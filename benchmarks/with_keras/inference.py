@@ -9,9 +9,9 @@ from numpy.typing import NDArray
 
 import doconv_tf as adapter
 from benchmarks.subjects.work import Work
-from benchmarks.with_keras.step import keras, network, tf
+from benchmarks.with_keras.step import clock, keras, network, tf
 
-__all__ = ["adapter", "arrays", "images", "modules", "network", "operators", "predict"]
+__all__ = ["adapter", "arrays", "clock", "images", "modules", "network", "operators", "predict"]
 
 
 def images(work: Work) -> Any:

@@ -5,8 +5,9 @@ from __future__ import annotations
 from collections.abc import Callable
 from typing import Any
 
-from benchmarks.frame.timing import Step
+from benchmarks.frame.timing import Clock, Step, on_the_wall
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer, Pass
+from benchmarks.subjects.work import USUAL, Variant
 from benchmarks.with_keras.networks import keras  # first: it chooses the backend
 from benchmarks.with_keras.peers import official_kernel
 from doconv_core import DOConvSpec
@@ -17,7 +18,7 @@ import tensorflow as tf  # isort: skip
 from keras import ops  # isort: skip
 
 
-def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
+def passes(layer: Layer, variant: Variant = USUAL, *, compiled: bool) -> dict[str, Pass]:
     """Forward and backward pass of each way, on one layer, as a graph; and through XLA."""
     I, O, k, g = layer.sizes
     K, spec = k * k, DOConvSpec(I, O, (k, k), g)
@@ -65,6 +66,11 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     return found
 
 
+def clock(variant: Variant) -> Clock:
+    """What seconds are taken with."""
+    return on_the_wall
+
+
 def _pass(way: Callable[..., Any], arrays: list[Any], *, xla: bool = False) -> Pass:
     @tf.function(jit_compile=xla)
     def forward() -> Any:
@@ -81,7 +87,7 @@ def _pass(way: Callable[..., Any], arrays: list[Any], *, xla: bool = False) -> P
     return forward, backward
 
 
-def step(layer: Layer, way: str) -> Step:
+def step(layer: Layer, way: str, variant: Variant = USUAL) -> Step:
     """A training step of the layer alone, "plain" or "DO-Conv", as a graph."""
     keras.utils.set_random_seed(0)
     I, O, k, g = layer.sizes

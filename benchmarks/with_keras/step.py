@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from typing import Any
 
-from benchmarks.frame.timing import Step
+from benchmarks.frame.timing import Clock, Step, on_the_wall
 from benchmarks.subjects.work import Work
 from benchmarks.with_keras.networks import NETWORKS  # first: it chooses the backend
 from benchmarks.with_keras.peers import FEATURE, PEERS
@@ -19,6 +19,11 @@ def ways(work: Work) -> tuple[str, ...]:
     # XLA, in TensorFlow 2.21 on a CPU, takes a hundred times a plain step for the gradient of a
     # depthwise convolution.
     return ("plain", *(way for way in PEERS if not (work.compiler and way == FEATURE)))
+
+
+def clock(work: Work) -> Clock:
+    """What seconds are taken with."""
+    return on_the_wall
 
 
 def network(work: Work) -> keras.Model:

@@ -12,20 +12,32 @@ from torch.profiler import ProfilerActivity, profile
 
 import doconv_torch as adapter
 from benchmarks.subjects.work import Work
-from benchmarks.with_torch.step import network
+from benchmarks.with_torch import devices, step
+from benchmarks.with_torch.step import clock
 
-__all__ = ["adapter", "arrays", "images", "modules", "network", "operators", "predict"]
+__all__ = ["adapter", "arrays", "clock", "images", "modules", "network", "operators", "predict"]
 
 
 def images(work: Work) -> torch.Tensor:
-    """A batch."""
-    return torch.randn(work.batch, 3, work.size, work.size)
+    """A batch, in the precision that the work is done in."""
+    x = torch.randn(work.batch, 3, work.size, work.size)
+    return x.to(work.device, getattr(torch, work.dtype), memory_format=_format(work))
+
+
+def network(work: Work) -> nn.Module:
+    """The plain network; always the same."""
+    return step.network(work).to(work.device, memory_format=_format(work))
+
+
+def _format(work: Work) -> torch.memory_format:
+    return torch.channels_last if work.channels_last else torch.contiguous_format
 
 
 @torch.inference_mode()
 def predict(net: nn.Module, x: torch.Tensor) -> NDArray[np.float32]:
     """In evaluation mode."""
-    outputs: NDArray[np.float32] = net.eval()(x).numpy()
+    with devices.precision(x.device.type, x.dtype == torch.bfloat16):
+        outputs: NDArray[np.float32] = net.eval()(x).float().cpu().numpy()
     return outputs
 
 

@@ -9,20 +9,23 @@ import torch
 from torch import Tensor, nn
 from torch._functorch import config as functorch
 
-from benchmarks.frame.timing import Step
+from benchmarks.frame.timing import Clock, Step
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer, Pass
+from benchmarks.subjects.work import USUAL, Variant
+from benchmarks.with_torch import devices
 from doconv_core import DOConvSpec
+from doconv_core.native import products
 from doconv_torch import convert
 from doconv_torch.tensors.composition import compose, compose_into, feature_convolution, pull_back_
 
 
-def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
+def passes(layer: Layer, variant: Variant = USUAL, *, compiled: bool) -> dict[str, Pass]:
     """Forward and backward pass of each way, on one layer; and compiled ones."""
     I, O, k, g = layer.sizes
     torch.manual_seed(0)
-    W = torch.randn(O, I // g, k, k, requires_grad=True)
-    D = (0.01 * torch.randn(I, k * k, k * k)).requires_grad_()
-    x = torch.randn(layer.batch, I, layer.size, layer.size, requires_grad=True)
+    W = _to(torch.randn(O, I // g, k, k), variant).requires_grad_()
+    D = (0.01 * torch.randn(I, k * k, k * k)).to(variant.device).requires_grad_()
+    x = _to(torch.randn(layer.batch, I, layer.size, layer.size), variant).requires_grad_()
     spec = DOConvSpec(I, O, (k, k), g)
     kernel, gradient = torch.empty_like(W), torch.randn_like(W)
     zeros = torch.zeros_like(D)  # so that pulling back in place, again and again, changes nothing
@@ -41,6 +44,7 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
         COPY: _pass(lambda W: W * 2, W),
         "ours": _pass(ours, W, D),
         "ours, at the optimizer": at_optimizer,
+        **_without(products.is_available() and variant.device == "cpu", ours, W, D),
         "one einsum": _pass(partial(_einsum, g), W, D),
         "official way": _pass(partial(_official, g), W, D),
         CONVOLUTION: _pass(lambda x, W: torch.conv2d(x, W, None, 1, k // 2, 1, g), x, W),
@@ -55,6 +59,32 @@ def passes(layer: Layer, *, compiled: bool) -> dict[str, Pass]:
     return found
 
 
+def _without(there: bool, way: Callable[..., Tensor], *arrays: Tensor) -> dict[str, Pass]:
+    """The same without the native kernel, where there is one."""
+    if not there:
+        return {}
+
+    def unused(step: Step) -> Step:
+        def run() -> object:
+            with products.unused():
+                return step()
+
+        return run
+
+    forward, backward = _pass(way, *arrays)
+    return {"ours, no native kernel": (unused(forward), unused(backward))}
+
+
+def _to(array: Tensor, variant: Variant) -> Tensor:
+    last = torch.channels_last if variant.channels_last else torch.contiguous_format
+    return array.to(variant.device, memory_format=last)
+
+
+def clock(variant: Variant) -> Clock:
+    """What seconds are taken with."""
+    return devices.clock(variant.device)
+
+
 def _pass(way: Callable[..., Tensor], *arrays: Tensor) -> Pass:
     output = way(*arrays)
     gradient = torch.randn_like(output)
@@ -65,15 +95,17 @@ def _pass(way: Callable[..., Tensor], *arrays: Tensor) -> Pass:
     return lambda: way(*arrays), backward
 
 
-def step(layer: Layer, way: str) -> Step:
+def step(layer: Layer, way: str, variant: Variant = USUAL) -> Step:
     """A training step of the layer alone, "plain" or "DO-Conv"."""
     I, O, k, g = layer.sizes
     torch.manual_seed(0)
     model: nn.Module = nn.Conv2d(I, O, k, padding=k // 2, groups=g, bias=False)
+    last = torch.channels_last if variant.channels_last else torch.contiguous_format
+    model = model.to(device=variant.device, memory_format=last)
     if way == "DO-Conv":
         model = convert(model)
     # inside a network, the layer before wants its gradient too
-    x = torch.randn(layer.batch, I, layer.size, layer.size, requires_grad=True)
+    x = _to(torch.randn(layer.batch, I, layer.size, layer.size), variant).requires_grad_()
     optimizer = torch.optim.SGD(model.parameters(), 0.01, 0.9)
 
     def train() -> None:
@@ -91,7 +123,7 @@ def _einsum(g: int, W: Tensor, D: Tensor) -> Tensor:
 
 
 def _official(g: int, W: Tensor, D: Tensor) -> Tensor:
-    identity = torch.eye(D.shape[1]).repeat(D.shape[0], 1, 1)
+    identity = torch.eye(D.shape[1], device=D.device).repeat(D.shape[0], 1, 1)
     columns = W.reshape(W.shape[0] // g, D.shape[0], -1)
     return torch.einsum("ims,ois->oim", D + identity, columns).reshape(W.shape)
 

@@ -1,14 +1,27 @@
-"""Peak memory of a PyTorch training step, exactly."""
+"""Peak memory of a PyTorch training step, exactly: of the processor's or of a device's."""
 
 from __future__ import annotations
 
 from collections.abc import Callable
 
+import torch
 from torch.profiler import ProfilerActivity, profile, record_function
 
 from benchmarks.frame.timing import Step
 
 MEASURED = "the step that is measured"
+
+
+def peak_of_device(training: Callable[[], Step]) -> int:
+    """As :func:`peak`, by the device's own account."""
+    train = training()
+    for _ in range(2):
+        train()
+    torch.cuda.synchronize()
+    torch.cuda.reset_peak_memory_stats()
+    train()
+    torch.cuda.synchronize()
+    return torch.cuda.max_memory_allocated()
 
 
 def peak(training: Callable[[], Step]) -> int:

@@ -17,6 +17,7 @@ import numpy as np
 from numpy.typing import DTypeLike, NDArray
 
 from doconv_core import messages
+from doconv_core.kernel import natively
 from doconv_core.kernel.rounding import round_once, type_name
 from doconv_core.kernel.spec import DOConvSpec, KernelSpec
 
@@ -48,6 +49,10 @@ def compose_kernel(
     _check(spec, W, D)
     one = spec.stacked
     W = W.reshape(one.W_shape)
+    if D is not None and spec.has_D:
+        composed = natively.compose(one, W, D.reshape(one.D_shape))
+        if composed is not None:
+            return composed.reshape(spec.kernel_shape)
     kernel = np.array(_identity_part(one, W))
     if D is not None and spec.has_D:
         grouped = np.einsum("gocs,gcks->gock", _grouped_W(one, W), _grouped_D(one, D))
@@ -74,6 +79,10 @@ def compose_kernel_gradients(
         raise ValueError(
             messages.layer.bad_shape("grad_kernel", grad_kernel.shape, spec.kernel_shape)
         )
+    if D is not None and spec.has_D:
+        pulled = natively.pull_back(spec, W, D, grad_kernel)
+        if pulled is not None:
+            return pulled
     grad_W = np.zeros(spec.W_shape, np.result_type(W, grad_kernel))
     for start in range(0, spec.S - spec.free_columns, spec.K):
         grad_W[..., start : start + spec.K] = grad_kernel

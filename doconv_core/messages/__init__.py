@@ -1,5 +1,5 @@
 """Every sentence the user may read, once, for all frameworks; none of them is named here."""
 
-from doconv_core.messages import files, layer, model, neighbours
+from doconv_core.messages import files, layer, model, native, neighbours
 
-__all__ = ["files", "layer", "model", "neighbours"]
+__all__ = ["files", "layer", "model", "native", "neighbours"]

@@ -11,7 +11,7 @@ from doconv_core import CondConvSpec, DOConvSpec, messages
 from doconv_core.kernel.layout import from_canonical, to_canonical
 from doconv_gluon import messages as gluon_messages
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.composition import Form
+from doconv_gluon.tensors.forms import Form
 from doconv_gluon.tensors.initialization import declarations
 
 Spec = DOConvSpec | CondConvSpec

@@ -22,7 +22,8 @@ from doconv_gluon.layers.hosts import given_sizes
 from doconv_gluon.layers.routing import Routing
 from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.composition import Form, compose, with_shape_of
+from doconv_gluon.tensors.composition import compose, with_shape_of
+from doconv_gluon.tensors.forms import Form
 from doconv_gluon.tensors.initialization import EachExpert, declarations
 from doconv_gluon.tensors.kinds import as_classic, as_host
 from doconv_gluon.tensors.mixing import Mixture, by_columns, by_kernels, by_outputs
@@ -213,8 +214,7 @@ class CondConvNd(mx.gluon.HybridBlock):
         W_extra = None if W_extra is None else side_by_side(W_extra, form.extra_columns)
         D = F.reshape(D, shape=(-1, form.K, form.D_mul))
         infer = not mx.gluon.utils.shape_is_known(self.weight.shape)
-        widen = np.dtype(self.weight.dtype) == np.float16
-        return compose(F, form, weight, D, W_extra, infer=infer, widen=widen)
+        return compose(F, form, weight, D, W_extra, infer=infer, dtype=self.weight.dtype)
 
     def _with_channels_of(self, F: Any, weight: Array, x: Array) -> Array:
         """``weight``; MXNet now knows its input channels from those of x (N, I, *in)."""

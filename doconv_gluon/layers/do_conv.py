@@ -9,8 +9,6 @@ from __future__ import annotations
 from functools import cache
 from typing import Any, ClassVar
 
-import numpy as np
-
 from doconv_core import DOConvSpec, messages
 from doconv_core.kernel.initialization import start_of
 from doconv_core.kernel.spec import validate_composition
@@ -28,8 +26,9 @@ from doconv_gluon.layers.folding import folded_copy
 from doconv_gluon.layers.hosts import HOSTS, given_sizes, host_of, why_plain
 from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.composition import Form, compose, depthwise_weight, pointwise_weight
+from doconv_gluon.tensors.composition import compose, depthwise_weight, pointwise_weight
 from doconv_gluon.tensors.deconvolution import deconvolution
+from doconv_gluon.tensors.forms import Form
 from doconv_gluon.tensors.initialization import Scaled, declarations, new_parameters, share
 from doconv_gluon.tensors.kinds import as_classic, as_host
 
@@ -144,8 +143,7 @@ class DOConvNd(mx.gluon.HybridBlock):
 
     def _compose(self, F: Any, weight: Any, D: Any, W_extra: Any) -> Any:
         infer = not mx.gluon.utils.shape_is_known(self.weight.shape)
-        widen = np.dtype(self.weight.dtype) == np.float16
-        return compose(F, self.form, weight, D, W_extra, infer=infer, widen=widen)
+        return compose(F, self.form, weight, D, W_extra, infer=infer, dtype=self.weight.dtype)
 
     def _feature_forward(self, F: Any, x: Any, weight: Any, bias: Any, D: Any, W_extra: Any) -> Any:
         form, I = self.form, self.spec.in_channels

@@ -22,7 +22,8 @@ from doconv_gluon import messages as gluon_messages
 from doconv_gluon.layers.arrays import form_of, has_sizes, own_symbols, spec_of
 from doconv_gluon.layers.sharing import note
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.composition import Form, compose
+from doconv_gluon.tensors.composition import compose
+from doconv_gluon.tensors.forms import Form
 from doconv_gluon.tensors.kinds import as_classic, as_host
 
 _CONVOLUTIONS = {"Convolution": 1, "Deconvolution": 1}  # the input that is the weight
@@ -140,8 +141,7 @@ class GraphConvolution:
         return as_host(self._compose(mx.nd, *map(as_classic, arrays)))
 
     def _compose(self, F: Any, weight: Any, D: Any, W_extra: Any, *, infer: bool = False) -> Any:
-        widen = np.dtype(self.weight.dtype) == np.float16
-        return compose(F, self.form, weight, D, W_extra, infer=infer, widen=widen)
+        return compose(F, self.form, weight, D, W_extra, infer=infer, dtype=self.weight.dtype)
 
     def _saved_name(self) -> str:
         own = self.block._reg_params.items()

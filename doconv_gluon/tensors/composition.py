@@ -7,52 +7,14 @@ and the one that may not be known yet, the number of input channels, is a -1 in 
 
 from __future__ import annotations
 
-import math
-from dataclasses import dataclass
 from typing import Any
 
+import numpy as np
+
+from doconv_gluon.tensors import native
+from doconv_gluon.tensors.forms import Form
+
 Array = Any  # an NDArray or a Symbol
-
-
-@dataclass(frozen=True)
-class Form:
-    """The sizes of a layer that are known before its first input, and how its arrays lie.
-
-    Attributes:
-        channels: O.
-        kernel_size: one integer per spatial dimension.
-        groups: g.
-        D_mul: S.
-        transposed: ``weight`` is (I, O/g, *k) instead of (O, I/g, *k).
-        channels_last: the second channel axis of ``weight`` comes last, as with layout "NHWC".
-    """
-
-    channels: int
-    kernel_size: tuple[int, ...]
-    groups: int
-    D_mul: int
-    transposed: bool
-    channels_last: bool
-
-    @property
-    def K(self) -> int:
-        """Number of kernel elements."""
-        return math.prod(self.kernel_size)
-
-    @property
-    def extra_columns(self) -> int:
-        """Columns of ``W_extra``, S - K."""
-        return self.D_mul - self.K
-
-    @property
-    def channel_axes(self) -> tuple[int, int]:
-        """The first two axes of ``weight``, channels first; -1 where I is part of it."""
-        return (-1, self.outputs) if self.transposed else (self.channels, -1)
-
-    @property
-    def outputs(self) -> int:
-        """Output channels of one group, O/g."""
-        return self.channels // self.groups
 
 
 def compose(
@@ -63,7 +25,7 @@ def compose(
     W_extra: Array | None = None,
     *,
     infer: bool = False,
-    widen: bool = False,
+    dtype: Any = np.float32,
 ) -> Array:
     """The kernel of the plain convolution, in the shape of ``weight``.
 
@@ -78,13 +40,15 @@ def compose(
         W_extra: the other S - K columns: weight's channel axes, the spatial ones made one.
         infer: the number of input channels is not known yet, let it flow from the output to
             ``weight`` and from there to D.
-        widen: compose in float32 and round once, for float16 parameters (which the product does
-            not take).
+        dtype: the parameters'. Those of float16, which the product does not take, are composed in
+            float32 and rounded once.
 
     Numerics: residual form, in the parameters' precision. MXNet's automatic mixed precision
     lists ``linalg_gemm`` among the operators that stay in float32.
     """
-    given = weight
+    if W_extra is None and not infer and native.fits(F, form, dtype):
+        return native.compose(F, form, weight, D)
+    given, widen = weight, np.dtype(dtype) == np.float16
     if widen:
         weight, D = F.cast(weight, dtype="float32"), F.cast(D, dtype="float32")
         W_extra = None if W_extra is None else F.cast(W_extra, dtype="float32")

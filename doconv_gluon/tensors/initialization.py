@@ -10,7 +10,7 @@ import numpy as np
 
 from doconv_core.kernel.initialization import Start, identity
 from doconv_gluon.mxnet import mx
-from doconv_gluon.tensors.composition import Form
+from doconv_gluon.tensors.forms import Form
 from doconv_gluon.tensors.kinds import as_host
 
 DEFAULT = Start()

@@ -11,7 +11,8 @@ from __future__ import annotations
 from dataclasses import dataclass
 from typing import Any
 
-from doconv_gluon.tensors.composition import Array, Form
+from doconv_gluon.tensors.composition import Array
+from doconv_gluon.tensors.forms import Form
 
 
 @dataclass(frozen=True)

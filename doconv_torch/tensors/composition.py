@@ -122,7 +122,7 @@ def _is_dense(weight: Tensor, W_extra: Tensor | None, groups: int, transposed: b
         and not transposed
         and W_extra is None
         and isinstance(weight, Tensor)  # under torch.fx it is a proxy
-        and weight.device.type == "cpu"
+        and weight.device.type in ("cpu", "cuda")
         and not (torch.jit.is_tracing() or torch.compiler.is_exporting())
     )
 

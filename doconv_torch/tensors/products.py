@@ -1,4 +1,4 @@
-"""Kernel composition of the common case, W + D W with one group on the CPU, and its gradients.
+"""Kernel composition of the common case, W + D W with one group, and its gradients.
 
 Eager mode calls the library (:mod:`doconv_torch.tensors.arithmetic`). A compiler cannot see into
 those calls and copies around them; it is given sums of K terms to fuse. Function transforms get
@@ -23,7 +23,8 @@ def compose_dense(W: Tensor, D: Tensor) -> Tensor:
         return compose_plainly(W, D)
     if not torch.compiler.is_compiling():
         return ComposeEager.apply(W, D)
-    return ComposeCompiled.apply(W, D) if D.shape[1] <= MOST_TERMS else compose_plainly(W, D)
+    few = D.shape[1] <= MOST_TERMS and W.device.type == "cpu"
+    return ComposeCompiled.apply(W, D) if few else compose_plainly(W, D)
 
 
 class ComposeEager(torch.autograd.Function):
@@ -40,7 +41,7 @@ class ComposeEager(torch.autograd.Function):
     @staticmethod
     def backward(ctx: Any, grad: Tensor) -> tuple[Tensor, Tensor]:
         W, D = ctx.saved_tensors
-        with torch.autocast("cpu", enabled=False):  # backward() may be called within it
+        with torch.autocast(W.device.type, enabled=False):  # backward() may be called within it
             # With gradients on, the backward pass is itself being differentiated.
             if torch.is_grad_enabled() or _is_transformed() or _is_batched(grad):
                 return compose_plainly(grad, D.mT), grad.permute(1, 2, 0) @ W.transpose(0, 1)

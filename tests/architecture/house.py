@@ -19,7 +19,7 @@ BELOW: dict[str, tuple[str, ...]] = {
 """What a package may import besides itself."""
 
 FLOORS: dict[str, tuple[str, ...]] = {
-    CORE: ("frameworks", "messages", "kernel", "neighbours", "costs", "model",
+    CORE: ("frameworks", "messages", "native", "kernel", "neighbours", "costs", "model",
            "official", "files", "checkpoint"),
     KERAS: ("messages", "tensors", "layers", "model"),
     **dict.fromkeys(ADAPTERS, ("messages", "mxnet", "tensors", "layers", "model", "model_zoo")),
@@ -37,7 +37,7 @@ ROOMS = {
 
 EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_torch": {
-        "tensors": {"arithmetic", "products"},
+        "tensors": {"arithmetic", "native", "products"},
         "layers": {"parametrized"},
         "model": {"at_optimizer", "checks"},
     },
@@ -45,8 +45,8 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_tf_keras": {"layers": {"base", "copying", "nesting", "swapping"}},
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
-        "tensors": {"deconvolution", "kinds"},
-        "layers": {"copying", "graphs", "sharing"},
+        "tensors": {"deconvolution", "forms", "kinds", "native"},
+        "layers": {"copying", "execution", "graphs", "sharing"},
     },
 }
 """What one adapter needs beside them."""

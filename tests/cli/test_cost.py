@@ -10,6 +10,7 @@ from typer.testing import CliRunner
 import doconv_core
 from doconv_cli.main import app
 from doconv_core import CondConvSpec, DOConvSpec, condconv_cost, layer_cost
+from doconv_core.native import library
 
 
 def run(*arguments: str) -> dict:
@@ -86,4 +87,4 @@ def test_experts_are_counted_as_the_core_does() -> None:
 
 def test_version() -> None:
     result = CliRunner().invoke(app, ["--version"])
-    assert result.stdout == f"doconv {doconv_core.__version__}\n"
+    assert result.stdout == f"doconv {doconv_core.__version__}, {library.status()}\n"

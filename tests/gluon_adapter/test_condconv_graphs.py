@@ -77,7 +77,8 @@ def test_a_graph_and_its_export_take_any_batch_and_size(
     imported = mx.gluon.SymbolBlock.imports(*files)
     for x, array, ours in zip(inputs, expected, found, strict=True):
         np.testing.assert_allclose(ours, array, rtol=1e-4, atol=1e-4)
-        np.testing.assert_array_equal(imported(x).asnumpy(), ours)
+        # Composition is compiled in what is executed, and never in what is exported.
+        np.testing.assert_allclose(imported(x).asnumpy(), ours, rtol=1e-5, atol=1e-5)
 
 
 @pytest.mark.filterwarnings("ignore:Cannot decide type for the following arguments")  # MXNet's

@@ -191,6 +191,31 @@ def _keras(framework: str) -> list[Mutant]:
     )  # fmt: skip
 
 
+NATIVE = [
+    Mutant(
+        "the kernel takes one layout for the other",
+        "torch",
+        "doconv_torch/tensors/native.py",
+        {'"OIk" if W.is_contiguous() else "OkI"': '"OIk"'},
+        "tests/torch_adapter/test_native.py::test_it_computes_what_the_library_does[channels_last]",
+    ),
+    Mutant(
+        "what the kernel writes is not counted",
+        "torch",
+        "doconv_torch/tensors/native.py",
+        {"        torch.autograd.graph.increment_version(array)": "        pass"},
+        "tests/torch_adapter/test_native.py::test_what_is_written_in_place_is_counted_as_written",
+    ),
+    Mutant(
+        "an operator in Python is shown",
+        "gluon",
+        "doconv_gluon/layers/execution.py",
+        {"        block._cached_graph = shown": "        pass"},
+        "tests/gluon_adapter/test_native.py"
+        "::test_it_is_in_what_is_executed_and_not_in_what_is_shown",
+    ),
+]
+
 KERAS = _keras("keras") + _of(
     "keras",
     "doconv_tf/layers/base.py",
@@ -439,4 +464,4 @@ COMMAND = _of(
     }),
 )  # fmt: skip
 
-MUTANTS = CORE + TORCH + KERAS + TF_KERAS + GLUON + FAMILY + COMMAND
+MUTANTS = CORE + TORCH + NATIVE + KERAS + TF_KERAS + GLUON + FAMILY + COMMAND

@@ -66,6 +66,8 @@ def run(framework: str, tests: Sequence[str], mutant: Mutant | None = None) -> d
             (tree / mutant.path).write_text(mutated(mutant))
         backends = BACKENDS.get(framework, framework)
         ours = {"PYTHONPATH": str(tree), "DOCONV_BACKENDS": backends, "OMP_NUM_THREADS": "1"}
+        # The source is mutated, not what was compiled of it: only tests of that need it.
+        ours["DOCONV_NATIVE"] = str(int(any("test_native.py" in test for test in tests)))
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],

@@ -1,0 +1,1 @@
+"""The optional compiled kernel: the two products of composition, for rows of nine float32."""

@@ -1,0 +1,42 @@
+"""What a hybridized network executes, where that is not what it shows.
+
+Compiled composition is an operator in Python, which no exported graph may have. A HybridBlock keeps
+its graph apart from what it makes of it for execution, so the two can differ: for the moment in
+which a network with layers of ours makes the latter, the graph is another one.
+"""
+
+from __future__ import annotations
+
+from functools import wraps
+from typing import Any
+
+from doconv_core.native import products
+from doconv_gluon.mxnet import mx
+from doconv_gluon.tensors import native
+
+_Block = mx.gluon.HybridBlock
+_build = _Block._build_cache
+
+
+@wraps(_build)
+def _build_cache(block: Any, *args: Any) -> None:
+    # A backend takes the graph itself for its own.
+    if block._backend or not products.is_available() or not _has_ours(block):
+        _build(block, *args)
+        return
+    shown = block._get_graph(*args)
+    block._cached_graph = ()
+    try:
+        with native.executed():
+            _build(block, *args)
+    finally:
+        block._cached_graph = shown
+
+
+def _has_ours(block: Any) -> bool:
+    return getattr(block, "D", None) is not None or any(map(_has_ours, block._children.values()))
+
+
+def install() -> None:
+    """Let every HybridBlock do so; MXNet 1.9.1, the last one, has no other seam."""
+    _Block._build_cache = _build_cache
