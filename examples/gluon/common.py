@@ -1,0 +1,286 @@
+"""What the recipes share: their options, images in an order that is the same each time, the loop.
+
+A run that was interrupted goes on where its last checkpoint is, when its command is given again,
+and ends with the very numbers of one that was not: whatever is drawn at random is drawn from a
+seed that the place in the run gives.
+"""
+
+from __future__ import annotations
+
+import argparse
+import json
+import os
+import sys
+from collections.abc import Callable, Iterable, Iterator
+from dataclasses import dataclass
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import numpy as np
+from tqdm import tqdm
+
+from doconv_gluon import summary
+from doconv_gluon.model_zoo import backbone, backbone_and_head, gluoncv
+from doconv_gluon.mxnet import mx
+
+WHERE = {"backbone": backbone, "all": backbone_and_head}
+"""The paper's stages: the backbone alone, or all that is used after training."""
+
+
+def options_of(description: str | None) -> argparse.ArgumentParser:
+    """The options that every recipe has."""
+    parser = argparse.ArgumentParser(
+        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
+    parser.add_argument("--network", required=True, help="GluonCV's name")
+    parser.add_argument("--data", type=Path, required=True, help="the folder of the data set")
+    parser.add_argument("--do-conv", choices=("none", *WHERE), default="all")
+    parser.add_argument("--D-mul", type=int, help="columns of W; as many as kernel elements")
+    parser.add_argument("--output", type=Path, required=True, help="checkpoints, and the result")
+    parser.add_argument("--gpus", default="", help="such as 0,1,2,3; none is CPUs")
+    parser.add_argument("--cpus", type=int, default=1, help="parts of a batch, without GPUs")
+    parser.add_argument("--workers", type=int, default=4, help="processes that load images")
+    parser.add_argument("--epochs", type=int, help="instead of GluonCV's")
+    parser.add_argument("--batch-size", type=int, help="over all devices, instead of GluonCV's")
+    parser.add_argument("--lr", type=float, help="instead of GluonCV's")
+    parser.add_argument("--steps", type=int, help="end after so many; the rate is as for all")
+    parser.add_argument("--save-every", type=int, default=1000, help="steps between checkpoints")
+    parser.add_argument("--evaluate-every", type=int, default=1, help="epochs; 0 is at the end")
+    parser.add_argument("--pretrained", action="store_true", help="download GluonCV's weights")
+    parser.add_argument("--seed", type=int, default=233)
+    return parser
+
+
+def devices(options: argparse.Namespace) -> list[Any]:
+    """GPUs, or as many CPUs."""
+    gpus = [mx.gpu(int(each)) for each in options.gpus.split(",") if each]
+    return gpus or [mx.cpu(each) for each in range(options.cpus)]
+
+
+def need(layout: str, *paths: Path) -> None:
+    """End with a sentence where one of the data's files or folders is not there."""
+    absent = [str(path) for path in paths if not path.exists()]
+    if absent:
+        sys.exit(f"The data are not there: {', '.join(absent)}. Expected:\n{layout}")
+
+
+# --- images ----------------------------------------------------------------------------------
+
+
+def seed(*place: int, device: Any = "all") -> None:
+    """Seed Python's, NumPy's and MXNet's random numbers by a place in the run."""
+    number = int(np.random.SeedSequence(place).generate_state(1)[0]) >> 1
+    gluoncv.utils.random.seed(number)
+    mx.random.seed(number, ctx=device)
+
+
+class Images:
+    """A DataLoader whose epochs are the same whenever, and by however many workers, they are read.
+
+    Args:
+        dataset: whose items are drawn at random.
+        batches: numbers of items, in an order that is drawn at random.
+        seed: of both.
+        **loader: of ``gluon.data.DataLoader``.
+    """
+
+    def __init__(self, dataset: Any, batches: Any, seed: int, **loader: Any) -> None:
+        self._order = _Order(batches, len(dataset), seed)
+        items = _Items(dataset, seed)
+        self._loader = mx.gluon.data.DataLoader(items, batch_sampler=self._order, **loader)
+
+    def __len__(self) -> int:
+        return len(self._order)
+
+    def epoch(self, number: int, seen: int) -> Iterator[Any]:
+        """An epoch's batches, after those that were seen."""
+        self._order.epoch, self._order.seen = number, seen
+        return iter(self._loader)
+
+
+class _Items(mx.gluon.data.Dataset):  # type: ignore[misc]
+    """Item ``epoch * size + i`` is item i as it is drawn in that epoch."""
+
+    def __init__(self, dataset: Any, seed: int) -> None:
+        self._dataset, self._seed = dataset, seed
+
+    def __len__(self) -> int:
+        return len(self._dataset)
+
+    def __getitem__(self, number: int) -> Any:
+        seed(self._seed, 0, number, device=mx.cpu())  # a worker must not touch GPUs
+        return self._dataset[number % len(self)]
+
+
+class _Order(mx.gluon.data.Sampler):  # type: ignore[misc]
+    def __init__(self, batches: Any, size: int, seed: int) -> None:
+        self._batches, self._size, self._seed = batches, size, seed
+        self._length, self._drawn, self.epoch, self.seen = len(batches), 0, 0, 0
+
+    def __len__(self) -> int:
+        return self._length
+
+    def __iter__(self) -> Iterator[list[int]]:
+        # What is left over from an epoch opens the next one, so none is left out.
+        for epoch in range(min(self._drawn, self.epoch), self.epoch + 1):
+            seed(self._seed, 1, epoch)
+            batches = list(self._batches)
+        self._drawn = self.epoch + 1
+        first = self.epoch * self._size
+        return iter([[first + int(i) for i in batch] for batch in batches[self.seen :]])
+
+
+# --- the loop --------------------------------------------------------------------------------
+
+
+class At(NamedTuple):
+    """A place in a run: steps so far; the epoch, and how many of its batches were seen."""
+
+    step: int = 0
+    epoch: int = 0
+    batch: int = 0
+
+
+@dataclass
+class Run:
+    """A network in training.
+
+    Attributes:
+        options: of the command line.
+        net: the network.
+        trainer: its Trainer.
+        epochs: how many at most.
+        at: where it is.
+        loss: of the last step.
+    """
+
+    options: argparse.Namespace
+    net: Any
+    trainer: Any
+    epochs: int
+    at: At = At()  # noqa: RUF009  a NamedTuple is never changed
+    loss: float | None = None
+
+    def train(
+        self,
+        images: Any,
+        *,
+        rate: Callable[[At], float],
+        learn: Callable[[Any, At], Any],
+        evaluate: Callable[[], dict[str, Any]],
+    ) -> None:
+        """Train, from the last checkpoint if there is one.
+
+        Args:
+            images: whose ``epoch(number, seen)`` gives batches.
+            rate: the learning rate of a step.
+            learn: takes a step with a batch, and gives its losses.
+            evaluate: gives figures of the network as it is.
+        """
+        self._resume()
+        steps, every = self.options.steps or sys.maxsize, self.options.evaluate_every
+        for epoch in range(self.at.epoch, self.epochs):
+            if self.at.step >= steps:
+                return
+            batches = images.epoch(epoch, self.at.batch)
+            bar = tqdm(batches, f"epoch {epoch}", len(images), initial=self.at.batch)
+            for batch in bar:
+                seed(self.options.seed, 2, self.at.step)
+                self.trainer.set_learning_rate(rate(self.at))
+                self.loss = _mean(learn(batch, self.at))
+                bar.set_postfix(loss=self.loss)
+                self.at = At(self.at.step + 1, epoch, self.at.batch + 1)
+                if self.at.step % self.options.save_every == 0 or self.at.step == steps:
+                    self._save()
+                if self.at.step == steps:
+                    return
+            self.at = At(self.at.step, epoch + 1)
+            if every and self.at.epoch % every == 0 and self.at.epoch < self.epochs:
+                tqdm.write(json.dumps({"epoch": epoch, **evaluate()}), sys.stderr)
+            self._save()
+
+    def finish(self, folded: Any, figures: dict[str, Any]) -> dict[str, Any]:
+        """Save the folded network, as GluonCV loads it; print one line of JSON."""
+        path = self.options.output / f"{self.options.network}.params"
+        folded.save_parameters(str(path))
+        result = {
+            "network": self.options.network,
+            "do_conv": self.options.do_conv,
+            "D_mul": self.options.D_mul,
+            "layers": len(summary(self.net).converted),
+            "epochs": self.at.epoch,
+            "steps": self.at.step,
+            "loss": self.loss,
+            **figures,
+            "parameters": str(path),
+        }
+        print(json.dumps(result))
+        return result
+
+    # A checkpoint counts once its place is written, which is done last and at once.
+
+    def _save(self) -> None:
+        folder, saved = self.options.output, _named(self._saved())
+        if _named(self.at) != saved:
+            for old in set(folder.glob("step-*")) - set(folder.glob(f"{saved}.*")):
+                old.unlink()
+            self.net.save_parameters(str(folder / f"{_named(self.at)}.params"))
+            self.trainer.save_states(str(folder / f"{_named(self.at)}.states"))
+        content = {"at": self.at, "loss": self.loss, "options": _fixed(self.options)}
+        part = folder / "run.json.part"
+        part.write_text(json.dumps(content))
+        os.replace(part, folder / "run.json")
+
+    def _saved(self) -> At | None:
+        path = self.options.output / "run.json"
+        return At(*json.loads(path.read_text())["at"]) if path.exists() else None
+
+    def _resume(self) -> None:
+        folder = self.options.output
+        folder.mkdir(parents=True, exist_ok=True)
+        at = self._saved()
+        if at is None:
+            return
+        saved = json.loads((folder / "run.json").read_text())
+        if saved["options"] != _fixed(self.options):
+            sys.exit(f"{folder} holds a run with other options: {saved['options']}. Give those, "
+                     "or another --output.")  # fmt: skip
+        contexts = devices(self.options)
+        self.net.load_parameters(str(folder / f"{_named(at)}.params"), ctx=contexts)
+        self.trainer.load_states(str(folder / f"{_named(at)}.states"))
+        self.at, self.loss = at, saved["loss"]
+
+
+_FREE = {"steps", "save_every", "evaluate_every", "workers", "output", "data"}
+"""Options that may differ when a run goes on."""
+
+
+def _fixed(options: argparse.Namespace) -> dict[str, str]:
+    return {name: str(value) for name, value in vars(options).items() if name not in _FREE}
+
+
+def _named(at: At | None) -> str:
+    return f"step-{at.step}" if at else "none"
+
+
+def _mean(losses: Iterable[Any]) -> float:
+    return float(np.mean([loss.astype("float32").mean().asscalar() for loss in losses]))
+
+
+def initialize(net: Any, init: Any, contexts: list[Any]) -> None:
+    """Draw what has no values yet, and put all on the devices."""
+    for parameter in net.collect_params().values():
+        if parameter._data is None:
+            parameter.initialize(default_init=init)
+    net.collect_params().reset_ctx(contexts)
+
+
+def split(array: Any, contexts: list[Any]) -> list[Any]:
+    """A batch's parts, one a device."""
+    return list(mx.gluon.utils.split_and_load(array, contexts, even_split=False))
+
+
+def without_decay(net: Any) -> None:
+    """GluonCV's ``--no-wd``: none for biases and norms. D keeps it, as the weight does."""
+    for parameter in net.collect_params(".*beta|.*gamma|.*bias").values():
+        parameter.wd_mult = 0.0
