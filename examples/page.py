@@ -12,7 +12,6 @@ Each recipe is a module with two functions:
 from __future__ import annotations
 
 import importlib
-import importlib.util
 import sys
 from pathlib import Path
 from typing import Any
@@ -41,8 +40,9 @@ def made() -> str:
 
 def found(framework: str, names: tuple[str, ...]) -> list[Any]:
     """The recipes of a framework that are there."""
-    modules = [f"examples.{framework}.{name}" for name in names]
-    return [importlib.import_module(name) for name in modules if importlib.util.find_spec(name)]
+    folder = Path(__file__).parent / framework
+    there = [name for name in names if (folder / f"{name}.py").exists()]
+    return [importlib.import_module(f"examples.{framework}.{name}") for name in there]
 
 
 def _chapter(title: str, framework: str, names: tuple[str, ...]) -> str:

@@ -17,10 +17,8 @@ from typing import Any
 from doconv_gluon import convert, fold
 from doconv_gluon.model_zoo import get_plain_model, gluoncv
 from doconv_gluon.mxnet import mx
+from examples.gluon import common, published
 from examples.gluon.classification_data import cifar10, imagenet
-from examples.gluon.common import (
-    WHERE, At, Run, devices, initialize, options_of, split, without_decay,
-)  # fmt: skip
 from examples.gluon.settings import CIFAR10, IMAGENET, Classification, replaced
 
 LRScheduler = gluoncv.utils.LRScheduler
@@ -28,25 +26,25 @@ LRScheduler = gluoncv.utils.LRScheduler
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = options_of(__doc__)
+    parser = common.options_of(__doc__)
     parser.add_argument("--dtype", choices=("float32", "float16"), help="instead of GluonCV's")
     parser.add_argument("--input-size", type=int, default=224, help="of ImageNet's images")
-    options = parser.parse_args(arguments)
+    options = common.parsed(parser, arguments)
     settings = {**IMAGENET, **CIFAR10}
     if options.network not in settings:
         sys.exit(f"No network {options.network}; there are {', '.join(settings)}.")
     given, small = replaced(settings[options.network], options), options.network in CIFAR10
     classes = 10 if small else 1000
-    contexts = devices(options)
+    contexts = common.devices(options)
     train, val = (cifar10 if small else imagenet)(options, given.batch)
 
     net = build(options.network, classes, given.last_gamma, options.pretrained)
     if options.do_conv != "none":
-        net = convert(net, where=WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
+        net = convert(net, where=common.WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
     net.cast(given.dtype)
-    initialize(net, mx.init.Xavier() if small else mx.init.MSRAPrelu(), contexts)
+    common.initialize(net, mx.init.Xavier() if small else mx.init.MSRAPrelu(), contexts)
     if given.no_wd:
-        without_decay(net)
+        common.without_decay(net)
     net.hybridize(static_alloc=True, static_shape=True)
 
     optimizer = {"wd": given.wd, "momentum": 0.9, "multi_precision": given.dtype == "float16"}
@@ -54,8 +52,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     hard = not (given.smoothing or given.mixup)
     loss_of = mx.gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=hard)
 
-    def learn(batch: Any, at: At) -> list[Any]:
-        images, labels = (split(each, contexts) for each in batch[:2])
+    def learn(batch: Any, at: common.At) -> list[Any]:
+        images, labels = (common.split(each, contexts) for each in batch[:2])
         if not hard:
             share = random.betavariate(0.2, 0.2) if given.mixup else 1.0
             images = [share * x + (1 - share) * x[::-1] for x in images]
@@ -71,7 +69,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     def measure() -> dict[str, float]:
         return evaluate(fold(net), val, contexts, given.dtype)
 
-    run = Run(options, net, trainer, given.epochs)
+    run = common.Run(options, net, trainer, given.epochs)
     rate = decayed(given) if small else cosine(given, len(train))
     run.train(train, rate=rate, learn=learn, evaluate=measure)
     return run.finish(fold(net), measure())
@@ -109,12 +107,14 @@ def evaluate(net: Any, images: Any, contexts: list[Any], dtype: str) -> dict[str
     """The shares of images whose class is the first guess, and among the first five."""
     top1, top5 = mx.metric.Accuracy(), mx.metric.TopKAccuracy(5)
     for batch in images.epoch(0, 0):
-        data, labels = (split(each, contexts) for each in batch[:2])
+        data, labels = (common.split(each, contexts) for each in batch[:2])
         outputs = [net(x.astype(dtype)) for x in data]
         for metric in (top1, top5):
             metric.update(labels, outputs)
     return {"top1": float(top1.get()[1]), "top5": float(top5.get()[1])}
 
+
+networks, rows = published.classification_networks, published.classification_rows
 
 if __name__ == "__main__":
     main()

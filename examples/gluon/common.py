@@ -51,6 +51,13 @@ def options_of(description: str | None) -> argparse.ArgumentParser:
     return parser
 
 
+def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argparse.Namespace:
+    """The options; from here on, what is drawn at random depends on them."""
+    options = parser.parse_args(arguments)
+    seed(options.seed)
+    return options
+
+
 def devices(options: argparse.Namespace) -> list[Any]:
     """GPUs, or as many CPUs."""
     gpus = [mx.gpu(int(each)) for each in options.gpus.split(",") if each]

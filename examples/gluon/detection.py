@@ -10,15 +10,16 @@ interruption, give the same command again.
 
 from __future__ import annotations
 
+import math
 import sys
 from typing import Any
 
 from doconv_gluon import convert, fold
 from doconv_gluon.model_zoo import get_plain_model, gluoncv
 from doconv_gluon.mxnet import mx
-from examples.gluon.common import WHERE, At, Run, devices, initialize, options_of
+from examples.gluon import common, published
 from examples.gluon.detection_data import coco, loaders, voc
-from examples.gluon.settings import DETECTION, DETECTION_HOURS, Detection, replaced
+from examples.gluon.settings import DETECTION, DETECTORS, Detection, replaced
 
 ForwardBackwardTask = gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel.ForwardBackwardTask
 DATA = {"voc": voc, "coco": coco}
@@ -26,20 +27,20 @@ DATA = {"voc": voc, "coco": coco}
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = options_of(__doc__)
+    parser = common.options_of(__doc__)
     parser.add_argument("--short", type=int, help="shorter side of an image, instead of GluonCV's")
-    options = parser.parse_args(arguments)
-    which, contexts = options.network.rpartition("_")[2], devices(options)
+    options = common.parsed(parser, arguments)
+    which, contexts = options.network.rpartition("_")[2], common.devices(options)
     if which not in DETECTION:
-        sys.exit(f"No network {options.network}; there are {', '.join(DETECTION_HOURS)}.")
+        sys.exit(f"No network {options.network}; there are {', '.join(DETECTORS)}.")
     given = replaced(DETECTION[which], options)
     *images, metric = DATA[which](options)
 
     net = build(options.network, options.pretrained, given.batch // len(contexts))
     net.short = options.short or net.short
-    initialize(net, mx.init.Uniform(), contexts)
+    common.initialize(net, mx.init.Uniform(), contexts)
     if options.do_conv != "none":
-        net = convert(net, where=WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
+        net = convert(net, where=common.WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
     net.collect_params().setattr("grad_req", "null")
     net.collect_train_params().setattr("grad_req", "write")  # not norms, nor the first stage
     optimizer = {"wd": given.wd, "momentum": 0.9}
@@ -48,25 +49,18 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     task = task_of(net, trainer)
     net.hybridize()
 
-    def learn(batch: Any, at: At) -> list[Any]:
+    def learn(batch: Any, at: common.At) -> list[Any]:
         parts = zip(*on_devices(batch, contexts), strict=True)
         losses = [sum(task.forward_backward(part)[:4]) for part in parts]
         trainer.step(given.batch)
         return losses
 
     def measure() -> dict[str, float]:
-        return evaluate(fold(net), val, contexts, metric)
+        return evaluate(deployed(fold(net)), val, contexts, metric)
 
-    run = Run(options, net, trainer, given.epochs)
+    run = common.Run(options, net, trainer, given.epochs)
     run.train(train, rate=decayed(given), learn=learn, evaluate=measure)
-    return run.finish(fold(net), measure())
-
-
-def networks() -> dict[str, list[str]]:
-    """The names that ``--network`` takes, by data set."""
-    titles = {"Pascal VOC": "voc", "COCO": "coco"}
-    return {title: [name for name in DETECTION_HOURS if name.endswith(which)]
-            for title, which in titles.items()}  # fmt: skip
+    return run.finish(deployed(fold(net)), measure())
 
 
 def build(network: str, pretrained: bool, images: int) -> Any:
@@ -89,10 +83,16 @@ def task_of(net: Any, trainer: Any) -> Any:
     )
 
 
+def deployed(net: Any) -> Any:
+    """Without what only training asks for; GluonCV's ``eval_faster_rcnn.py`` has no such constants."""
+    net._children.pop("_target_generator", None)
+    return net
+
+
 def decayed(given: Detection) -> Any:
     """Steps down at given epochs, after a linear warm-up in the first."""
 
-    def rate(at: At) -> float:
+    def rate(at: common.At) -> float:
         rate = given.lr * 0.1 ** sum(at.epoch >= epoch for epoch in given.decay_epochs)
         if at.epoch == 0 and at.batch <= given.warmup:
             share = at.batch / given.warmup
@@ -103,7 +103,8 @@ def decayed(given: Detection) -> Any:
 
 
 def on_devices(batch: Any, contexts: list[Any]) -> list[list[Any]]:
-    """A batch that is split already, on its devices."""
+    """A batch that is split already, on its devices; the last one may be for fewer."""
+    batch = [each if isinstance(each, (list, tuple)) else [each] for each in batch]
     return [
         [part.as_in_context(context) for part, context in zip(parts, contexts, strict=False)]
         for parts in batch
@@ -118,12 +119,14 @@ def evaluate(net: Any, images: Any, contexts: list[Any], metric: Any) -> dict[st
         for x, truth, scale in zip(*on_devices(batch, contexts), strict=True):
             classes, scores, boxes = net(x)
             scale = float(scale.asnumpy().ravel()[0])
-            found = [[each] for each in (clip(boxes, x) * scale, classes, scores)]
             edges, label, hard = truth[..., :4] * scale, truth[..., 4:5], truth[..., 5:6]
-            metric.update(*found, [edges], [label], [hard if truth.shape[-1] > 5 else None])
-    percent = 1 if "COCO" in metric.name else 100
-    return {"mAP": percent * float(metric.get()[1][-1])}
+            known = edges, label, hard if truth.shape[-1] > 5 else None
+            metric.update(*([each] for each in (clip(boxes, x) * scale, classes, scores, *known)))
+    found = float(metric.get()[1][-1]) * (1 if "COCO" in metric.name else 100)
+    return {"mAP": found if math.isfinite(found) else 0.0}
 
+
+networks, rows = published.detection_networks, published.detection_rows
 
 if __name__ == "__main__":
     main()

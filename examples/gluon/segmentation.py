@@ -19,14 +19,11 @@ from typing import Any
 from doconv_gluon import convert, fold
 from doconv_gluon.model_zoo import gluoncv
 from doconv_gluon.mxnet import mx
-from examples.gluon.common import (
-    WHERE, At, Images, Run, devices, initialize, need, options_of, split,
-)  # fmt: skip
-from examples.gluon.settings import SEGMENTATION, Segmentation, replaced
+from examples.gluon import common, published
+from examples.gluon.settings import SEGMENTATION, SEGMENTERS, Segmentation, replaced
 
 data, transforms, utils = mx.gluon.data, mx.gluon.data.vision.transforms, gluoncv.utils
 segbase, DataParallelModel = gluoncv.model_zoo.segbase, utils.parallel.DataParallelModel
-MODELS, BACKBONES = ("fcn", "psp", "deeplab"), ("resnet50", "resnet101", "resnet152")
 SETS = {"voc": "pascal_voc", "citys": "citys"}
 LAYOUTS = {
     "pascal_voc": ("VOC2012/{JPEGImages,SegmentationClass}", "VOC2012/ImageSets/Segmentation"),
@@ -35,42 +32,35 @@ LAYOUTS = {
 }
 
 
-def networks() -> dict[str, list[str]]:
-    """The names that ``--network`` takes, by data set."""
-    pairs = [f"{model}_{backbone}" for model in MODELS for backbone in BACKBONES]
-    return {title: [f"{pair}_{which}" for pair in pairs]
-            for title, which in (("Pascal VOC", "voc"), ("Cityscapes", "citys"))}  # fmt: skip
-
-
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = options_of(__doc__)
+    parser = common.options_of(__doc__)
     parser.add_argument("--augmented", action="store_true", help="VOC's augmented set")
     parser.add_argument("--start", type=Path, help="parameters of a folded network")
     parser.add_argument("--syncbn", action="store_true", help="norms over all GPUs")
     parser.add_argument("--base-size", type=int, help="instead of GluonCV's")
     parser.add_argument("--crop-size", type=int, help="instead of GluonCV's, a multiple of 8")
-    options = parser.parse_args(arguments)
-    if not any(options.network in names for names in networks().values()):
-        sys.exit(f"No network {options.network}; there are {networks()}.")
+    options = common.parsed(parser, arguments)
+    if options.network not in SEGMENTERS:
+        sys.exit(f"No network {options.network}; there are {', '.join(SEGMENTERS)}.")
     which = SETS[options.network.rpartition("_")[2]]
     which = "pascal_aug" if options.augmented else which
-    given, contexts = replaced(SEGMENTATION[which], options), devices(options)
+    given, contexts = replaced(SEGMENTATION[which], options), common.devices(options)
     train, val = images_of(options, which, given)
 
     net = build(options, which, given, len(contexts))
-    initialize(net, mx.init.Uniform(), contexts)
+    common.initialize(net, mx.init.Uniform(), contexts)
     if options.start:
         net.load_parameters(str(options.start), ctx=contexts)
     if options.do_conv != "none":
-        net = convert(net, where=WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
+        net = convert(net, where=common.WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
     parallel = DataParallelModel(net, contexts, options.syncbn)
     criterion = gluoncv.loss.MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=0.5)
     loss_of = utils.parallel.DataParallelCriterion(criterion, contexts, options.syncbn)
     optimizer = {"wd": 1e-4, "momentum": 0.9}
     trainer = mx.gluon.Trainer(net.collect_params(), "sgd", optimizer)
 
-    def learn(batch: Any, at: At) -> list[Any]:
+    def learn(batch: Any, at: common.At) -> list[Any]:
         with mx.autograd.record():
             losses = loss_of(parallel(batch[0]), batch[1])
         losses = [each[0] if isinstance(each, tuple) else each for each in losses]
@@ -81,7 +71,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     def measure() -> dict[str, float]:
         return evaluate(fold(net), val, contexts)
 
-    run = Run(options, net, trainer, given.epochs)
+    run = common.Run(options, net, trainer, given.epochs)
     run.train(train, rate=poly(given, len(train)), learn=learn, evaluate=measure)
     return run.finish(fold(net), measure())
 
@@ -102,7 +92,7 @@ def build(options: argparse.Namespace, which: str, given: Segmentation, parts: i
 def images_of(options: argparse.Namespace, which: str, given: Segmentation) -> tuple[Any, Any]:
     """For training and for validation."""
     folder, (layout, needed) = options.data.expanduser(), LAYOUTS[which]
-    need(f"DATA/{layout}, and DATA/{needed}", folder / needed)
+    common.need(f"DATA/{layout}, and DATA/{needed}", folder / needed)
     normal = transforms.Normalize([0.485, 0.456, 0.406], [0.229, 0.224, 0.225])
     transform = transforms.Compose([transforms.ToTensor(), normal])
     images = [
@@ -116,7 +106,7 @@ def images_of(options: argparse.Namespace, which: str, given: Segmentation) -> t
     # All, each once; the script's own "rollover" leaves some for the next evaluation.
     in_order = data.BatchSampler(data.SequentialSampler(len(images[1])), given.batch, "keep")
     workers = {"num_workers": options.workers}
-    train, val = (Images(images[i], each, options.seed, **workers)
+    train, val = (common.Images(images[i], each, options.seed, **workers)
                   for i, each in enumerate((order, in_order)))  # fmt: skip
     return train, val
 
@@ -128,14 +118,16 @@ def poly(given: Segmentation, batches: int) -> Any:
     return lambda at: schedule(at.step + 1)  # MXNet counts the step before it asks
 
 
-def evaluate(net: Any, images: Images, contexts: list[Any]) -> dict[str, float]:
+def evaluate(net: Any, images: common.Images, contexts: list[Any]) -> dict[str, float]:
     """The share of pixels, and the mean over classes of intersection over union."""
     metric = utils.metrics.SegmentationMetric(net.nclass)
     parts = DataParallelModel(segbase.SegEvalModel(net), contexts)
     for image, mask in images.epoch(0, 0):
-        metric.update(split(mask, contexts), [each[0] for each in parts(image)])
+        metric.update(common.split(mask, contexts), [each[0] for each in parts(image)])
     return dict(zip(("pixAcc", "mIoU"), map(float, metric.get()), strict=True))
 
+
+networks, rows = published.segmentation_networks, published.segmentation_rows
 
 if __name__ == "__main__":
     main()

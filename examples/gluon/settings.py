@@ -19,6 +19,7 @@ class Classification(NamedTuple):
     Attributes:
         hours: GPU hours of GluonCV's log.
         authors: their baseline and gain, in percent of the validation images.
+        gpus: how many GluonCV took; norms see a GPU's part of the batch.
     """
 
     hours: float | None = None
@@ -35,11 +36,12 @@ class Classification(NamedTuple):
     mixup: bool = False
     decay: float = 0.1
     decay_epochs: tuple[int, ...] = ()
+    gpus: int = 4
 
 
 BEST = {"last_gamma": True, "no_wd": True, "smoothing": True}
-HALF = {"dtype": "float16"}
-SMALL = {"batch": 256, "lr": 0.1}
+HALF = {"dtype": "float16", "gpus": 8}
+SMALL = {"batch": 256, "lr": 0.1, "gpus": 8}
 
 # gluoncv/logs/classification/imagenet/NAME.sh, for scripts/classification/imagenet/
 # train_imagenet.py. The authors: github.com/yangyanli/DO-Conv, README.md.
@@ -59,7 +61,7 @@ IMAGENET = {
     "resnet152_v1b": Classification(482.1, (79.60, 0.10), **BEST, **SMALL),
     "resnet18_v2": Classification(64.4, (70.80, 0.64)),
     "resnet34_v2": Classification(68.8, (74.76, 0.22)),
-    "resnet50_v2": Classification(125.3, (77.17, 0.31)),
+    "resnet50_v2": Classification(125.3, (77.17, 0.31), gpus=8),
     "resnet101_v2": Classification(131.3, (78.56, 0.11), **HALF),
     "resnet152_v2": Classification(256.0, (79.24, 0.14), epochs=180, **HALF),
     "resnext50_32x4d": Classification(
@@ -78,9 +80,11 @@ IMAGENET = {
     "mobilenetv3_small": Classification(96.4, None, 2048, 2.6, 360, wd=3e-5, **BEST, **HALF),
 }  # fmt: skip
 
-_CIFAR = {"lr": 0.1, "batch": 128, "epochs": 200, "warmup": 0, "decay_epochs": (100, 150)}
+_CIFAR = {
+    "lr": 0.1, "batch": 128, "epochs": 200, "warmup": 0, "decay_epochs": (100, 150), "gpus": 1,
+}  # fmt: skip
 _WIDE = {**_CIFAR, "wd": 5e-4, "decay": 0.2, "decay_epochs": (60, 120, 160)}
-_NEXT = {**_CIFAR, "wd": 5e-4, "epochs": 300, "decay_epochs": (150, 225)}
+_NEXT = {**_CIFAR, "wd": 5e-4, "epochs": 300, "decay_epochs": (150, 225), "gpus": 4}
 
 # gluoncv/logs/classification/cifar/NAME.sh, for scripts/classification/cifar/train_cifar10.py.
 CIFAR10 = {
@@ -92,7 +96,7 @@ CIFAR10 = {
     "cifar_resnet110_v2": Classification(3.3, **_CIFAR),
     "cifar_wideresnet16_10": Classification(2.2, **_WIDE),
     "cifar_wideresnet28_10": Classification(4.2, **_WIDE),
-    "cifar_wideresnet40_8": Classification(4.7, **_WIDE),
+    "cifar_wideresnet40_8": Classification(4.7, **_WIDE)._replace(gpus=2),
     "cifar_resnext29_16x64d": Classification(34.6, **_NEXT),
 }
 
@@ -105,6 +109,7 @@ class Segmentation(NamedTuple):
     batch: int = 16
     base_size: int = 520
     crop_size: int = 480
+    gpus: int = 4
 
 
 # gluoncv/logs/segmentation/{fcn_resnet50_voc,psp_resnet101_voc,psp_resnet101_citys,...}.sh: first
@@ -112,10 +117,16 @@ class Segmentation(NamedTuple):
 SEGMENTATION = {
     "pascal_aug": Segmentation(0.001),
     "pascal_voc": Segmentation(0.0001),
-    "citys": Segmentation(0.01, 240, base_size=2048, crop_size=768),
+    "citys": Segmentation(0.01, 240, base_size=2048, crop_size=768, gpus=8),
 }
-SEGMENTATION_HOURS = {
-    # The second half, on VOC itself; there is no log of the first.
+SEGMENTERS = {
+    **{
+        f"{model}_{backbone}_{data}": None
+        for data in ("voc", "citys")
+        for model in ("fcn", "psp", "deeplab")
+        for backbone in ("resnet50", "resnet101", "resnet152")
+    },
+    # GPU hours; on VOC those of the second run, there is no log of the first.
     "fcn_resnet101_voc": 9.9,
     "psp_resnet101_voc": 9.1,
     "deeplab_resnet101_voc": 11.9,
@@ -128,7 +139,7 @@ class Detection(NamedTuple):
 
     Attributes:
         lr: for the whole batch.
-        batch: GluonCV's number of GPUs, with one image each.
+        batch: one image for each of GluonCV's GPUs.
         warmup: steps, from a third of the rate.
     """
 
@@ -140,12 +151,12 @@ class Detection(NamedTuple):
     warmup: int
 
 
-# gluoncv/logs/detection/faster_rcnn_*.sh
+# gluoncv/logs/detection/faster_rcnn_*.sh and their logs; GPU hours of each network.
 DETECTION = {
     "voc": Detection(0.001, 20, (14, 20), 5e-4, batch=4, warmup=-1),
     "coco": Detection(0.01, 26, (17, 23), 1e-4, batch=8, warmup=1000),
 }
-DETECTION_HOURS = {
+DETECTORS = {
     "faster_rcnn_resnet50_v1b_voc": 29.5,
     "faster_rcnn_resnet50_v1b_coco": 442.2,
     "faster_rcnn_resnet101_v1d_coco": 553.4,
@@ -156,5 +167,6 @@ DETECTION_HOURS = {
 
 def replaced(given: Settings, options: argparse.Namespace) -> Settings:
     """Settings, with what the options say instead."""
-    said = {"batch" if name == "batch_size" else name: x for name, x in vars(options).items()}
-    return given._replace(**{name: said[name] for name in given._fields if said.get(name)})
+    said = {**vars(options), "batch": options.batch_size}
+    names = {"batch", "lr", "epochs", "dtype", "base_size", "crop_size"} & set(given._fields)
+    return given._replace(**{name: said[name] for name in names if said[name]})
