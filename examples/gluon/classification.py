@@ -45,10 +45,12 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     common.initialize(net, mx.init.Xavier() if small else mx.init.MSRAPrelu(), contexts)
     if given.no_wd:
         common.without_decay(net)
-    net.hybridize(static_alloc=True, static_shape=True)
+    # Not static_shape, as the script: after loading, MXNet 1.9.1 then loses norms' statistics.
+    net.hybridize()
 
-    optimizer = {"wd": given.wd, "momentum": 0.9, "multi_precision": given.dtype == "float16"}
-    trainer = mx.gluon.Trainer(net.collect_params(), "nag", optimizer)
+    half = given.dtype == "float16"
+    optimizer = {"wd": given.wd, "momentum": 0.9, "multi_precision": half}
+    trainer = common.trainer_of(net.collect_params(), "nag", **optimizer)
     hard = not (given.smoothing or given.mixup)
     loss_of = mx.gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=hard)
 

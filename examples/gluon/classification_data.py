@@ -37,7 +37,7 @@ def imagenet(options: argparse.Namespace, batch: int) -> tuple[Any, Any]:
     if (folder / "rec").exists():
         paths = [folder / "rec" / f"{split}.{kind}" for split in splits for kind in ("rec", "idx")]
         need(LAYOUTS["imagenet"], *paths)
-        return tuple(Records(folder / "rec", split, options, batch) for split in splits)  # type: ignore[return-value]
+        return tuple(Records(folder / "rec", split, options, batch) for split in splits)
     need(LAYOUTS["imagenet"], *(folder / split for split in splits))
     train, val = (gluoncv.data.ImageNet(str(folder), training) for training in (True, False))
     augmented = [

@@ -105,7 +105,7 @@ class Images:
         return iter(self._loader)
 
 
-class _Items(mx.gluon.data.Dataset):  # type: ignore[misc]
+class _Items(mx.gluon.data.Dataset):
     """Item ``epoch * size + i`` is item i as it is drawn in that epoch."""
 
     def __init__(self, dataset: Any, seed: int) -> None:
@@ -119,7 +119,7 @@ class _Items(mx.gluon.data.Dataset):  # type: ignore[misc]
         return self._dataset[number % len(self)]
 
 
-class _Order(mx.gluon.data.Sampler):  # type: ignore[misc]
+class _Order(mx.gluon.data.Sampler):
     def __init__(self, batches: Any, size: int, seed: int) -> None:
         self._batches, self._size, self._seed = batches, size, seed
         self._length, self._drawn, self.epoch, self.seen = len(batches), 0, 0, 0
@@ -280,6 +280,15 @@ def initialize(net: Any, init: Any, contexts: list[Any]) -> None:
         if parameter._data is None:
             parameter.initialize(default_init=init)
     net.collect_params().reset_ctx(contexts)
+
+
+def trainer_of(parameters: Any, name: str, **options: Any) -> Any:
+    """A Trainer with the parameters in the network's order.
+
+    By their names, as it would sort them, a second network's may stand in another order: saved
+    states would then go to the wrong ones.
+    """
+    return mx.gluon.Trainer(list(parameters.values()), name, options)
 
 
 def split(array: Any, contexts: list[Any]) -> list[Any]:

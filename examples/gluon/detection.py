@@ -43,8 +43,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         net = convert(net, where=common.WHERE[options.do_conv], D_mul=options.D_mul, inplace=True)
     net.collect_params().setattr("grad_req", "null")
     net.collect_train_params().setattr("grad_req", "write")  # not norms, nor the first stage
-    optimizer = {"wd": given.wd, "momentum": 0.9}
-    trainer = mx.gluon.Trainer(net.collect_train_params(), "sgd", optimizer)
+    trained = net.collect_train_params()
+    trainer = common.trainer_of(trained, "sgd", wd=given.wd, momentum=0.9)
     train, val = loaders(options, net, *images, given.batch, len(contexts))
     task = task_of(net, trainer)
     net.hybridize()
@@ -84,7 +84,7 @@ def task_of(net: Any, trainer: Any) -> Any:
 
 
 def deployed(net: Any) -> Any:
-    """Without what only training asks for; GluonCV's ``eval_faster_rcnn.py`` has no such constants."""
+    """Without the constants of training, for which GluonCV's own evaluation has no place."""
     net._children.pop("_target_generator", None)
     return net
 

@@ -57,8 +57,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parallel = DataParallelModel(net, contexts, options.syncbn)
     criterion = gluoncv.loss.MixSoftmaxCrossEntropyLoss(aux=True, aux_weight=0.5)
     loss_of = utils.parallel.DataParallelCriterion(criterion, contexts, options.syncbn)
-    optimizer = {"wd": 1e-4, "momentum": 0.9}
-    trainer = mx.gluon.Trainer(net.collect_params(), "sgd", optimizer)
+    trainer = common.trainer_of(net.collect_params(), "sgd", wd=1e-4, momentum=0.9)
 
     def learn(batch: Any, at: common.At) -> list[Any]:
         with mx.autograd.record():
