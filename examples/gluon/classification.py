@@ -19,6 +19,7 @@ from doconv_gluon.model_zoo import get_plain_model, gluoncv
 from doconv_gluon.mxnet import mx
 from examples.gluon import common, published
 from examples.gluon.classification_data import cifar10, imagenet
+from examples.gluon.loop import At, Run
 from examples.gluon.settings import CIFAR10, IMAGENET, Classification, replaced
 
 LRScheduler = gluoncv.utils.LRScheduler
@@ -54,7 +55,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     hard = not (given.smoothing or given.mixup)
     loss_of = mx.gluon.loss.SoftmaxCrossEntropyLoss(sparse_label=hard)
 
-    def learn(batch: Any, at: common.At) -> list[Any]:
+    def learn(batch: Any, at: At) -> list[Any]:
         images, labels = (common.split(each, contexts) for each in batch[:2])
         if not hard:
             share = random.betavariate(0.2, 0.2) if given.mixup else 1.0
@@ -68,13 +69,16 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         trainer.step(given.batch)
         return losses
 
-    def measure() -> dict[str, float]:
-        return evaluate(fold(net), val, contexts, given.dtype)
-
-    run = common.Run(options, net, trainer, given.epochs)
+    run = Run(options, net, trainer, given.epochs)
     rate = decayed(given) if small else cosine(given, len(train))
-    run.train(train, rate=rate, learn=learn, evaluate=measure)
-    return run.finish(fold(net), measure())
+    run.train(
+        train,
+        rate=rate,
+        learn=learn,
+        evaluate=lambda: evaluate(fold(net), val, contexts, given.dtype),
+    )
+    folded = fold(net)
+    return run.finish(folded, evaluate(folded, val, contexts, given.dtype))
 
 
 def build(network: str, classes: int, last_gamma: bool, pretrained: bool) -> Any:

@@ -1,25 +1,15 @@
-"""What the recipes share: their options, images in an order that is the same each time, the loop.
-
-A run that was interrupted goes on where its last checkpoint is, when its command is given again,
-and ends with the very numbers of one that was not: whatever is drawn at random is drawn from a
-seed that the place in the run gives.
-"""
+"""What the recipes share: their options, and images in an order that is the same each time."""
 
 from __future__ import annotations
 
 import argparse
-import json
-import os
 import sys
-from collections.abc import Callable, Iterable, Iterator
-from dataclasses import dataclass
+from collections.abc import Iterator
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import Any
 
 import numpy as np
-from tqdm import tqdm
 
-from doconv_gluon import summary
 from doconv_gluon.model_zoo import backbone, backbone_and_head, gluoncv
 from doconv_gluon.mxnet import mx
 
@@ -137,141 +127,7 @@ class _Order(mx.gluon.data.Sampler):
         return iter([[first + int(i) for i in batch] for batch in batches[self.seen :]])
 
 
-# --- the loop --------------------------------------------------------------------------------
-
-
-class At(NamedTuple):
-    """A place in a run: steps so far; the epoch, and how many of its batches were seen."""
-
-    step: int = 0
-    epoch: int = 0
-    batch: int = 0
-
-
-@dataclass
-class Run:
-    """A network in training.
-
-    Attributes:
-        options: of the command line.
-        net: the network.
-        trainer: its Trainer.
-        epochs: how many at most.
-        at: where it is.
-        loss: of the last step.
-    """
-
-    options: argparse.Namespace
-    net: Any
-    trainer: Any
-    epochs: int
-    at: At = At()  # noqa: RUF009  a NamedTuple is never changed
-    loss: float | None = None
-
-    def train(
-        self,
-        images: Any,
-        *,
-        rate: Callable[[At], float],
-        learn: Callable[[Any, At], Any],
-        evaluate: Callable[[], dict[str, Any]],
-    ) -> None:
-        """Train, from the last checkpoint if there is one.
-
-        Args:
-            images: whose ``epoch(number, seen)`` gives batches.
-            rate: the learning rate of a step.
-            learn: takes a step with a batch, and gives its losses.
-            evaluate: gives figures of the network as it is.
-        """
-        self._resume()
-        steps, every = self.options.steps or sys.maxsize, self.options.evaluate_every
-        for epoch in range(self.at.epoch, self.epochs):
-            if self.at.step >= steps:
-                return
-            batches = images.epoch(epoch, self.at.batch)
-            bar = tqdm(batches, f"epoch {epoch}", len(images), initial=self.at.batch)
-            for batch in bar:
-                seed(self.options.seed, 2, self.at.step)
-                self.trainer.set_learning_rate(rate(self.at))
-                self.loss = _mean(learn(batch, self.at))
-                bar.set_postfix(loss=self.loss)
-                self.at = At(self.at.step + 1, epoch, self.at.batch + 1)
-                if self.at.step % self.options.save_every == 0 or self.at.step == steps:
-                    self._save()
-                if self.at.step == steps:
-                    return
-            self.at = At(self.at.step, epoch + 1)
-            if every and self.at.epoch % every == 0 and self.at.epoch < self.epochs:
-                tqdm.write(json.dumps({"epoch": epoch, **evaluate()}), sys.stderr)
-            self._save()
-
-    def finish(self, folded: Any, figures: dict[str, Any]) -> dict[str, Any]:
-        """Save the folded network, as GluonCV loads it; print one line of JSON."""
-        path = self.options.output / f"{self.options.network}.params"
-        folded.save_parameters(str(path))
-        result = {
-            "network": self.options.network,
-            "do_conv": self.options.do_conv,
-            "D_mul": self.options.D_mul,
-            "layers": len(summary(self.net).converted),
-            "epochs": self.at.epoch,
-            "steps": self.at.step,
-            "loss": self.loss,
-            **figures,
-            "parameters": str(path),
-        }
-        print(json.dumps(result))
-        return result
-
-    # A checkpoint counts once its place is written, which is done last and at once.
-
-    def _save(self) -> None:
-        folder, saved = self.options.output, _named(self._saved())
-        if _named(self.at) != saved:
-            for old in set(folder.glob("step-*")) - set(folder.glob(f"{saved}.*")):
-                old.unlink()
-            self.net.save_parameters(str(folder / f"{_named(self.at)}.params"))
-            self.trainer.save_states(str(folder / f"{_named(self.at)}.states"))
-        content = {"at": self.at, "loss": self.loss, "options": _fixed(self.options)}
-        part = folder / "run.json.part"
-        part.write_text(json.dumps(content))
-        os.replace(part, folder / "run.json")
-
-    def _saved(self) -> At | None:
-        path = self.options.output / "run.json"
-        return At(*json.loads(path.read_text())["at"]) if path.exists() else None
-
-    def _resume(self) -> None:
-        folder = self.options.output
-        folder.mkdir(parents=True, exist_ok=True)
-        at = self._saved()
-        if at is None:
-            return
-        saved = json.loads((folder / "run.json").read_text())
-        if saved["options"] != _fixed(self.options):
-            sys.exit(f"{folder} holds a run with other options: {saved['options']}. Give those, "
-                     "or another --output.")  # fmt: skip
-        contexts = devices(self.options)
-        self.net.load_parameters(str(folder / f"{_named(at)}.params"), ctx=contexts)
-        self.trainer.load_states(str(folder / f"{_named(at)}.states"))
-        self.at, self.loss = at, saved["loss"]
-
-
-_FREE = {"steps", "save_every", "evaluate_every", "workers", "output", "data"}
-"""Options that may differ when a run goes on."""
-
-
-def _fixed(options: argparse.Namespace) -> dict[str, str]:
-    return {name: str(value) for name, value in vars(options).items() if name not in _FREE}
-
-
-def _named(at: At | None) -> str:
-    return f"step-{at.step}" if at else "none"
-
-
-def _mean(losses: Iterable[Any]) -> float:
-    return float(np.mean([loss.astype("float32").mean().asscalar() for loss in losses]))
+# --- networks ----------------------------------------------------------------------------------
 
 
 def initialize(net: Any, init: Any, contexts: list[Any]) -> None:

@@ -19,6 +19,7 @@ from doconv_gluon.model_zoo import get_plain_model, gluoncv
 from doconv_gluon.mxnet import mx
 from examples.gluon import common, published
 from examples.gluon.detection_data import coco, loaders, voc
+from examples.gluon.loop import At, Run
 from examples.gluon.settings import DETECTION, DETECTORS, Detection, replaced
 
 ForwardBackwardTask = gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel.ForwardBackwardTask
@@ -49,18 +50,21 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     task = task_of(net, trainer)
     net.hybridize()
 
-    def learn(batch: Any, at: common.At) -> list[Any]:
+    def learn(batch: Any, at: At) -> list[Any]:
         parts = zip(*on_devices(batch, contexts), strict=True)
         losses = [sum(task.forward_backward(part)[:4]) for part in parts]
         trainer.step(given.batch)
         return losses
 
-    def measure() -> dict[str, float]:
-        return evaluate(deployed(fold(net)), val, contexts, metric)
-
-    run = common.Run(options, net, trainer, given.epochs)
-    run.train(train, rate=decayed(given), learn=learn, evaluate=measure)
-    return run.finish(deployed(fold(net)), measure())
+    run = Run(options, net, trainer, given.epochs)
+    run.train(
+        train,
+        rate=decayed(given),
+        learn=learn,
+        evaluate=lambda: evaluate(deployed(fold(net)), val, contexts, metric),
+    )
+    folded = deployed(fold(net))
+    return run.finish(folded, evaluate(folded, val, contexts, metric))
 
 
 def build(network: str, pretrained: bool, images: int) -> Any:
@@ -92,7 +96,7 @@ def deployed(net: Any) -> Any:
 def decayed(given: Detection) -> Any:
     """Steps down at given epochs, after a linear warm-up in the first."""
 
-    def rate(at: common.At) -> float:
+    def rate(at: At) -> float:
         rate = given.lr * 0.1 ** sum(at.epoch >= epoch for epoch in given.decay_epochs)
         if at.epoch == 0 and at.batch <= given.warmup:
             share = at.batch / given.warmup

@@ -20,6 +20,7 @@ from doconv_gluon import convert, fold
 from doconv_gluon.model_zoo import gluoncv
 from doconv_gluon.mxnet import mx
 from examples.gluon import common, published
+from examples.gluon.loop import At, Run
 from examples.gluon.settings import SEGMENTATION, SEGMENTERS, Segmentation, replaced
 
 data, transforms, utils = mx.gluon.data, mx.gluon.data.vision.transforms, gluoncv.utils
@@ -59,7 +60,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     loss_of = utils.parallel.DataParallelCriterion(criterion, contexts, options.syncbn)
     trainer = common.trainer_of(net.collect_params(), "sgd", wd=1e-4, momentum=0.9)
 
-    def learn(batch: Any, at: common.At) -> list[Any]:
+    def learn(batch: Any, at: At) -> list[Any]:
         with mx.autograd.record():
             losses = loss_of(parallel(batch[0]), batch[1])
         losses = [each[0] if isinstance(each, tuple) else each for each in losses]
@@ -67,12 +68,15 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
         trainer.step(given.batch)
         return losses
 
-    def measure() -> dict[str, float]:
-        return evaluate(fold(net), val, contexts)
-
-    run = common.Run(options, net, trainer, given.epochs)
-    run.train(train, rate=poly(given, len(train)), learn=learn, evaluate=measure)
-    return run.finish(fold(net), measure())
+    run = Run(options, net, trainer, given.epochs)
+    run.train(
+        train,
+        rate=poly(given, len(train)),
+        learn=learn,
+        evaluate=lambda: evaluate(fold(net), val, contexts),
+    )
+    folded = fold(net)
+    return run.finish(folded, evaluate(folded, val, contexts))
 
 
 def build(options: argparse.Namespace, which: str, given: Segmentation, parts: int) -> Any:

@@ -151,15 +151,23 @@ def _detected(case: Case, options: Any, path: str, contexts: Any) -> dict[str, f
 LOADED = {classification: _classified, segmentation: _segmented, detection: _detected}
 
 
-# --- GluonCV's own detectors take half a minute a step on a CPU ------------------------------
+# --- GluonCV's own networks take long on a CPU ------------------------------------------------
 
 
 def tiny(patch: pytest.MonkeyPatch) -> None:
-    """Two detectors more, C4 and FPN on ResNet-18, with few proposals; CIFAR without checksums."""
+    """Two detectors more, with few proposals; a shallow ResNet-50; CIFAR without checksums."""
+    patch.setattr(gluoncv.model_zoo.segbase, "resnet50_v1s", _shallow)
     patch.setattr(mx.gluon.data.vision.datasets, "check_sha1", lambda path, sha1: True)
     zoo = gluoncv.model_zoo.model_zoo._models
     patch.setitem(zoo, "faster_rcnn_tiny_voc", _c4)
     patch.setitem(zoo, "faster_rcnn_fpn_tiny_coco", _fpn)
+
+
+def _shallow(pretrained: bool, **options: Any) -> Any:
+    versions = gluoncv.model_zoo.resnetv1b
+    return versions.ResNetV1b(
+        versions.BottleneckV1b, [1, 1, 1, 1], deep_stem=True, stem_width=64, **options
+    )
 
 
 FEW = {
