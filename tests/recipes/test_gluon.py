@@ -5,6 +5,7 @@ The other data sets, and every network: ``make test-recipes``.
 
 from __future__ import annotations
 
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -102,3 +103,14 @@ def test_an_unknown_network_is_a_sentence_with_those_that_there_are(recipe: Any)
     names = [name for group in recipe.networks().values() for name in group]
     with pytest.raises(SystemExit, match=f"No network unknown; there are {', '.join(names)}"):
         recipe.main(["--network", "unknown", "--data", ".", "--output", "."])
+
+
+def test_COCO_without_pycocotools_is_a_sentence(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """GluonCV would run pip."""
+    case = gluon.MORE["detection, COCO"]
+    case.write(tmp_path / "data")
+    monkeypatch.setitem(sys.modules, "pycocotools", None)
+    with pytest.raises(SystemExit, match="pip install pycocotools"):
+        case.run(tmp_path / "data", tmp_path / "output")
