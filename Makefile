@@ -26,8 +26,8 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-recipes test-install check lint mutate fuzz stubs pyright docs \
-    pictures package bench data evidence clean
+    test-zoo-keras test-zoo-tf-models test-recipes test-install check lint mutate fuzz stubs \
+    pyright docs pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -65,7 +65,8 @@ test-zoo-tf-models: .venv-tf-models/.made
 
 # Not part of `make test`, which runs one of each. COCO needs pycocotools.
 test-recipes: .venv-recipes/.made
-	OMP_NUM_THREADS=1 .venv-recipes/bin/python -m pytest tests/recipes tests/recipes/every_*.py $(ARGS)
+	OMP_NUM_THREADS=1 .venv-recipes/bin/python -m pytest \
+	    tests/recipes/test_*.py tests/recipes/every_*.py $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
