@@ -49,8 +49,9 @@ def _write_vocs(root: Path) -> None:
 
 
 def _write_cifar(root: Path) -> None:
-    cifar.write(root / "all", images=2)
-    (root / "all" / "cifar-10-batches-bin").rename(root / "binary")
+    archives = root.with_name("archives")
+    cifar.write(archives, images=2)
+    (archives / "cifar-10-batches-bin").rename(root)
 
 
 SMALL = "--input-size 32 --dtype float32"
