@@ -2,6 +2,7 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
+# make test-recipes  every recipe on all its data sets, and every network it accepts (an hour)
 # make lint    ruff and mypy
 # make coverage  what the tests execute, over all environments: half an hour
 # make mutate  put mistakes in; the tests must catch each
@@ -28,8 +29,8 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
-    test-keras-on-torch coverage test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-install test-native speed check lint mutate fuzz stubs pyright docs \
+    test-keras-on-torch coverage test-zoo test-zoo-gluon test-zoo-keras test-zoo-tf-models \
+    test-recipes test-install test-native speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
@@ -73,6 +74,11 @@ test-zoo-tf-models: .venv-tf-models/.made
 	.venv-tf-models/bin/python -m pytest tests/zoo
 	mkdir -p build
 	.venv-tf-models/bin/python -m tests.zoo.tf_models build/zoo-tf-models.csv $(ARGS)
+
+# Not part of `make test`, which runs one of each. COCO needs pycocotools.
+test-recipes: .venv-recipes/.made
+	OMP_NUM_THREADS=1 .venv-recipes/bin/python -m pytest \
+	    tests/recipes/test_*.py tests/recipes/every_*.py $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -145,7 +151,7 @@ evidence: .venv-star/.made
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
-	    .venv-tf-models build dist docs/_build
+	    .venv-tf-models .venv-recipes build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -167,6 +173,13 @@ clean:
 	    sphinx furo myst-nb ipykernel sphinx-copybutton
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
+	touch $@
+
+# pycocotools, beside the star's frameworks.
+.venv-recipes/.made: constraints/recipes.txt .venv-star/.made
+	$(ENVIRONMENT) .venv-recipes .installed --no-deps --constraint constraints/recipes.txt pycocotools
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    .venv-star/bin/python -c "$$site" > "$$(.venv-recipes/bin/python -c "$$site")/star.pth"
 	touch $@
 
 # What packages are made and checked with, and pyright, which fetches the node.js that it runs on.
