@@ -1,0 +1,153 @@
+"""examples/torch on tiny data as they are on disk: stopped, resumed, folded, loaded again."""
+
+from __future__ import annotations
+
+import contextlib
+import importlib
+import importlib.util
+import json
+import signal
+from collections.abc import Iterator
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import pytest
+
+from tests.recipes.data import cifar, cityscapes, coco, imagefolder, voc
+
+torch = pytest.importorskip("torch", reason="PyTorch's recipes")
+hooks = importlib.import_module("torch.optim.optimizer")  # torch.optim hides it
+pytest.importorskip("tqdm", reason="the recipes' progress bar")
+
+WITHOUT_TORCHVISION = importlib.util.find_spec("torchvision") is None
+needs_torchvision = pytest.mark.skipif(
+    WITHOUT_TORCHVISION, reason="torchvision, of the environment of `make test-recipes-torch`"
+)
+pytestmark = pytest.mark.filterwarnings(
+    # torch.utils.data reads an attribute of its own that it has deprecated.
+    "ignore:.*pin_memory.*:UserWarning",
+)
+
+
+class Case(NamedTuple):
+    """A recipe, the network, its data, and options."""
+
+    recipe: str
+    network: str
+    data: str
+    options: str = ""
+    layers: int = 0
+
+
+TINY = "tests.recipes.tiny:network"
+CASES = {
+    "own module, CIFAR-10 binary": Case(
+        "classification", TINY, "cifar/cifar-10-batches-bin", "--batch-size 5", 2
+    ),
+    "CIFAR-10 python, average, bfloat16": Case(
+        "classification", TINY, "cifar/cifar-10-batches-py",
+        "--batch-size 4 --ema 0.5 --bf16 --channels-last --cosine --warmup-epochs 0.5", 2,
+    ),
+    "CIFAR-100 binary, at the optimizer": Case(
+        "classification", TINY, "cifar/cifar-100-binary", "--batch-size 2 --at-optimizer"
+    ),
+    "CIFAR-100 python, D_mul 18": Case(
+        "classification", TINY, "cifar/cifar-100-python", "--batch-size 2 --D-mul 18 --workers 2", 2
+    ),
+    "CIFAR-10, plain": Case(
+        "classification", TINY, "cifar/cifar-10-batches-bin", "--batch-size 5 --do-conv none"
+    ),
+}  # fmt: skip
+WITH_TORCHVISION = {
+    "torchvision, folders": Case(
+        "classification", "mobilenet_v3_small", "imagefolder", "--batch-size 3 --size 32 --bf16", 11
+    ),
+    "timm, folders": Case(
+        "classification", "timm/resnet10t", "imagefolder", "--batch-size 3 --size 32 --ema 0.9", 11
+    ),
+    "FCN, VOC": Case("segmentation", "fcn_resnet50", "voc", "--batch-size 2 --crop 32", 19),
+    "LR-ASPP, Cityscapes": Case(
+        "segmentation", "lraspp_mobilenet_v3_large", "cityscapes",
+        "--batch-size 2 --crop 32 --do-conv backbone", 16,
+    ),
+    "DeepLabV3 at the optimizer, VOC": Case(
+        "segmentation", "deeplabv3_mobilenet_v3_large", "voc",
+        "--batch-size 2 --crop 32 --at-optimizer --do-conv backbone",
+    ),
+}  # fmt: skip
+
+
+@pytest.fixture(scope="module")
+def data(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    root = tmp_path_factory.mktemp("data")
+    cifar.write(root / "cifar")
+    imagefolder.write(root / "imagefolder")
+    voc.write(root / "voc", images=8)
+    cityscapes.write(root / "cityscapes")
+    coco.write(root / "coco", images=4)
+    return root
+
+
+def run(case: Case, data: Path, output: Path, *more: str) -> dict[str, Any]:
+    """The recipe, in this process."""
+    recipe = importlib.import_module(f"examples.torch.{case.recipe}")
+    options = ["--workers", "0", *case.options.split(), "--steps", "4", *more]
+    given = ["--data", str(data / case.data), "--network", case.network, "--output", str(output)]
+    return dict(recipe.main([*given, *options, "--device", "cpu"]))
+
+
+@contextlib.contextmanager
+def ended_after(steps: int) -> Iterator[None]:
+    """What a cluster sends when time is up, in the midst of a run."""
+    taken = []
+
+    def count(*_: Any) -> None:
+        taken.append(1)
+        if len(taken) == steps:
+            signal.raise_signal(signal.SIGTERM)
+
+    hook = hooks.register_optimizer_step_post_hook(count)
+    try:
+        yield
+    finally:
+        hook.remove()
+
+
+def states(output: Path) -> dict[str, Any]:
+    return dict(torch.load(output / "folded.pt", weights_only=True))
+
+
+def check(case: Case, data: Path, folder: Path) -> None:
+    """All that a recipe promises."""
+    whole = run(case, data, folder / "whole")
+    assert json.loads((folder / "whole/result.json").read_text()) == whole
+    assert whole["layers"] == case.layers
+    trained = torch.load(folder / "whole/checkpoint.pt", weights_only=True)
+    D = [value for name, value in trained["model"].items() if name.endswith(".D")]
+    assert len(D) == case.layers
+    assert all(each.any() for each in D)
+
+    with ended_after(2), pytest.raises(SystemExit, match="Interrupted after 2 of 4 steps"):
+        run(case, data, folder / "parts")
+    again = run(case, data, folder / "parts")
+    assert {**again, "file": ""} == {**whole, "file": ""}
+    one, other = states(folder / "whole"), states(folder / "parts")
+    assert one.keys() == other.keys()
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+    # Strictly into the untouched network, by its own name.
+    reloaded = ["--weights", str(folder / "whole/folded.pt"), "--do-conv", "none", "--steps", "0"]
+    plain = run(case, data, folder / "plain", *reloaded)
+    metrics = plain.keys() - {"do_conv", "layers", "file", "at_optimizer", "D_mul"}
+    assert {name: plain[name] for name in metrics} == {name: whole[name] for name in metrics}
+
+
+@pytest.mark.parametrize("name", CASES)
+def test_recipe(name: str, data: Path, tmp_path: Path) -> None:
+    check(CASES[name], data, tmp_path)
+
+
+@needs_torchvision
+@pytest.mark.parametrize("name", WITH_TORCHVISION)
+def test_recipe_with_torchvision(name: str, data: Path, tmp_path: Path) -> None:
+    check(WITH_TORCHVISION[name], data, tmp_path)
