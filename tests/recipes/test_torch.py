@@ -74,6 +74,17 @@ WITH_TORCHVISION = {
         "segmentation", "deeplabv3_mobilenet_v3_large", "voc",
         "--batch-size 2 --crop 32 --at-optimizer --do-conv backbone",
     ),
+    "Faster R-CNN, frozen first layers": Case(
+        "detection", "fasterrcnn_mobilenet_v3_large_320_fpn", "coco",
+        "--batch-size 2 --min-size 64 --backbone IMAGENET1K_V1", 19,
+    ),
+    "SSDlite, backbone": Case(
+        "detection", "ssdlite320_mobilenet_v3_large", "coco",
+        "--batch-size 2 --do-conv backbone", 20,
+    ),
+    "Mask R-CNN at the optimizer": Case(
+        "detection", "maskrcnn_resnet50_fpn", "coco", "--batch-size 2 --min-size 64 --at-optimizer"
+    ),
 }  # fmt: skip
 
 
@@ -147,7 +158,20 @@ def test_recipe(name: str, data: Path, tmp_path: Path) -> None:
     check(CASES[name], data, tmp_path)
 
 
+@pytest.fixture
+def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Weights where torchvision looks for what it has downloaded."""
+    models = importlib.import_module("torchvision.models")
+    folder = tmp_path / "torch" / "hub" / "checkpoints"
+    folder.mkdir(parents=True)
+    name = models.MobileNet_V3_Large_Weights.IMAGENET1K_V1.url.rpartition("/")[2]
+    torch.manual_seed(1)
+    torch.save(models.mobilenet_v3_large().state_dict(), folder / name)
+    monkeypatch.setenv("TORCH_HOME", str(tmp_path / "torch"))
+
+
 @needs_torchvision
+@pytest.mark.usefixtures("backbone")
 @pytest.mark.parametrize("name", WITH_TORCHVISION)
 def test_recipe_with_torchvision(name: str, data: Path, tmp_path: Path) -> None:
     check(WITH_TORCHVISION[name], data, tmp_path)
