@@ -27,7 +27,7 @@ import torch
 from torch import Tensor, nn
 
 from doconv_torch import OptimizerDOConv, convert, fold, summary
-from examples.torch import cifar, common
+from examples.torch import cifar, common, published
 
 SETTINGS = {"epochs": 90, "batch_size": 32, "lr": 0.1, "weight_decay": 1e-4, "drops": (30, 60)}
 """For 8 GPUs; then what differs in a family of networks."""
@@ -39,24 +39,8 @@ DIFFERS: dict[str, dict[str, Any]] = {
                      "drops": tuple(range(1, 300))},
 }  # fmt: skip
 ON_CIFAR = {"epochs": 164, "batch_size": 128, "lr": 0.1, "weight_decay": 1e-4, "drops": (82, 123)}
-NOT_HERE = ("googlenet", "inception_v3", "quantized")
-"""Of torchvision: what its script does not train, for they have further outputs or no floats."""
 
-
-def networks() -> dict[str, list[str]]:
-    """The names that ``--network`` takes, by library; those that are not installed have none."""
-    found = {"CIFAR": [f"examples.torch.cifar:resnet{depth}" for depth in (20, 56, 110)]}
-    try:
-        from torchvision import models
-    except ImportError:
-        return found
-    names = models.list_models(module=models)
-    found["torchvision"] = [name for name in names if not name.startswith(NOT_HERE)]
-    try:
-        import timm
-    except ImportError:
-        return found
-    return {**found, "timm": [f"timm/{name}" for name in timm.list_models()]}
+networks, rows = published.classification_networks, published.classification_rows
 
 
 def network(name: str, classes: int) -> nn.Module:

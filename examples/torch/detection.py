@@ -21,11 +21,9 @@ from typing import Any
 import torch
 import torch.distributed as dist
 from torch import Tensor, nn
-from torchvision.models import detection, get_model, list_models
 
 from doconv_torch import OptimizerDOConv, convert, fold, summary
-from examples.torch import common
-from examples.torch.detection_data import CLASSES, Boxes, precision, together
+from examples.torch import common, published
 
 SETTINGS: dict[str, Any] = {"epochs": 26, "batch_size": 2, "lr": 0.02, "weight_decay": 1e-4,
                             "drops": (16, 22), "augmentation": "hflip"}  # fmt: skip
@@ -39,13 +37,7 @@ DIFFERS: dict[str, dict[str, Any]] = {
                    "drops": (), "augmentation": "ssdlite"},
 }  # fmt: skip
 
-
-def networks() -> dict[str, list[str]]:
-    """The names that ``--network`` takes."""
-    names = list_models(module=detection)
-    # Keypoints are another data set; the second versions are trained with AdamW and other images.
-    return {"torchvision": [name for name in names if not name.startswith("key")
-                            and not name.endswith("_v2")]}  # fmt: skip
+networks, rows = published.detection_networks, published.detection_rows
 
 
 def rate(args: argparse.Namespace, per_epoch: int) -> Callable[[float], float]:
@@ -69,6 +61,10 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--backbone", help="weights; by default none")
     parser.add_argument("--min-size", type=int, help="of images; by default the network's")
     args = parser.parse_args(arguments)
+    from torchvision.models import get_model
+
+    from examples.torch.detection_data import CLASSES, Boxes, together
+
     family = next((each for each in DIFFERS if args.network.startswith(each)), "")
     own = SETTINGS | DIFFERS.get(family, {})
     common.settle(args, own, images=8 * own["batch_size"])
@@ -119,6 +115,8 @@ def evaluate(
     network: nn.Module, batches: Any, coco: Any, *, autocast: bool = False
 ) -> dict[str, float]:
     """COCO's average precision of boxes, in percent."""
+    from examples.torch.detection_data import precision
+
     network.eval()
     device = next(network.parameters()).device
     found = []

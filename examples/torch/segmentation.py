@@ -20,24 +20,22 @@ from typing import Any
 
 import torch
 from torch import Tensor, nn
-from torchvision.models import get_model, list_models, segmentation
 
 from doconv_torch import OptimizerDOConv, convert, fold, summary
-from examples.torch import common
-from examples.torch.segmentation_data import IGNORED, masks
+from examples.torch import common, published
 
 SETTINGS = {"epochs": 30, "batch_size": 4, "lr": 0.02, "weight_decay": 1e-4}
 """For 8 GPUs, and what differs for those on a MobileNetV3."""
 MOBILE = {"lr": 0.01, "weight_decay": 1e-6}
+IGNORED = 255
 
-
-def networks() -> dict[str, list[str]]:
-    """The names that ``--network`` takes."""
-    return {"torchvision": list_models(module=segmentation)}
+networks, rows = published.segmentation_networks, published.segmentation_rows
 
 
 def network(args: argparse.Namespace, classes: int) -> nn.Module:
     """By its name, with the backbone that was asked for."""
+    from torchvision.models import get_model
+
     file = Path(args.backbone) if args.backbone.endswith(".pt") else None
     model = get_model(
         args.network,
@@ -62,6 +60,8 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     parser.add_argument("--backbone", default="", help="weights; by default none")
     parser.add_argument("--crop", type=int, default=480, help="pixels; by default 480")
     args = parser.parse_args(arguments)
+    from examples.torch.segmentation_data import masks  # which needs torchvision
+
     training, validation, classes = masks(args.data, args.crop)
     common.settle(args, SETTINGS | (MOBILE if "mobile" in args.network else {}), images=8 * 4)
     device = common.start(args)
