@@ -139,3 +139,8 @@ def test_recipe_of_a_library(
     name: str, data: Path, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     check({**HEAVY, **WITH_KERAS_HUB}[name], data, tmp_path, monkeypatch)
+
+
+def test_missing_data_are_said_with_their_layout(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"No data: train/CLASS/.* Received: --data={tmp_path}"):
+        run(Case("classification", TINY, "", FOLDERS, 0), tmp_path, tmp_path / "out")

@@ -6,7 +6,10 @@ import contextlib
 import importlib
 import importlib.util
 import json
+import pickle
 import signal
+import subprocess
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import Any, NamedTuple
@@ -175,3 +178,70 @@ def backbone(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 @pytest.mark.parametrize("name", WITH_TORCHVISION)
 def test_recipe_with_torchvision(name: str, data: Path, tmp_path: Path) -> None:
     check(WITH_TORCHVISION[name], data, tmp_path)
+
+
+@pytest.mark.parametrize(
+    ("recipe", "layout"),
+    [
+        ("classification", "train/CLASS/IMAGE.*cifar-10-batches-bin"),
+        pytest.param("segmentation", "VOC2012/.*leftImg8bit", marks=needs_torchvision),
+        pytest.param("detection", "instances_{train,val}2017.json", marks=needs_torchvision),
+    ],
+)
+def test_missing_data_are_said_with_their_layout(recipe: str, layout: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=f"No data: .*{layout}.* Received: --data={tmp_path}"):
+        run(Case(recipe, "", ""), tmp_path, tmp_path / "out")
+
+
+def test_the_checkpoint_of_another_run_is_refused(data: Path, tmp_path: Path) -> None:
+    case = CASES["own module, CIFAR-10 binary"]
+    run(case, data, tmp_path)
+    with pytest.raises(SystemExit, match=r"is of a run with lr=.*Use its options"):
+        run(case, data, tmp_path, "--lr", "0.5")
+
+
+def test_fewer_steps_first_are_the_same_run(data: Path, tmp_path: Path) -> None:
+    case = CASES["own module, CIFAR-10 binary"]
+    run(case, data, tmp_path / "parts", "--steps", "3")
+    assert run(case, data, tmp_path / "parts")["layers"] == 2
+    run(case, data, tmp_path / "whole")
+    one, other = states(tmp_path / "parts"), states(tmp_path / "whole")
+    assert all(torch.equal(one[name], other[name]) for name in one)
+
+
+def test_a_CIFAR_file_calls_nothing(tmp_path: Path) -> None:
+    reader = importlib.import_module("examples.torch.cifar")
+    folder = tmp_path / "cifar-100-python"
+    folder.mkdir()
+    (folder / "train").write_bytes(pickle.dumps({b"data": Path("x")}))
+    with pytest.raises(pickle.UnpicklingError, match="no need of pathlib"):
+        reader.CIFAR(folder, training=True)
+
+
+@needs_torchvision
+def test_the_names_are_torchvision_s() -> None:
+    published = importlib.import_module("examples.torch.published")
+    models = importlib.import_module("torchvision.models")
+    named = models.list_models(module=models)
+    others = ("googlenet", "inception_v3", "quantized")
+    assert [each for each in named if not each.startswith(others)] == published.CLASSIFIERS
+    assert models.list_models(module=models.segmentation) == published.SEGMENTERS
+    detectors = models.list_models(module=models.detection)
+    assert set(published.DETECTORS) == {
+        each for each in detectors if not each.startswith("key") and not each.endswith("_v2")
+    }
+
+
+@needs_torchvision
+def test_two_processes(data: Path, tmp_path: Path) -> None:
+    """By torchrun, as on a machine with two GPUs."""
+    case = CASES["own module, CIFAR-10 binary"]
+    command = [sys.executable, "-m", "torch.distributed.run", "--standalone", "--nproc-per-node=2",
+               "-m", "examples.torch.classification", "--data", str(data / case.data),
+               "--network", case.network, "--output", str(tmp_path), "--batch-size", "2",
+               "--workers", "0", "--steps", "4", "--device", "cpu"]  # fmt: skip
+    done = subprocess.run(command, capture_output=True, text=True, timeout=240)
+    assert done.returncode == 0, done.stderr[-2000:]
+    result = json.loads((tmp_path / "result.json").read_text())
+    assert result["layers"] == 2
+    assert done.stdout.count('"network"') == 1

@@ -21,6 +21,10 @@ SIZE = 224
 """Pixels, where a network does not ask for others."""
 
 
+AS_GIVEN = ("halonet_h1",)
+"""Of timm: what takes other sizes than its own, but not 224."""
+
+
 class Network(NamedTuple):
     """A network of a zoo, not built yet, and the shapes of its inputs."""
 
@@ -170,7 +174,7 @@ def _flow(name: str) -> Network:
 def _of_timm(name: str) -> Network:
     given = timm.get_pretrained_cfg(name, allow_unregistered=False)
     _, height, width = given.input_size if given else (3, SIZE, SIZE)
-    if given and not given.fixed_input_size:
+    if given and not given.fixed_input_size and name not in AS_GIVEN:
         height, width = min(height, SIZE), min(width, SIZE)
     return Network("timm", name, lambda: timm.create_model(name), ((2, 3, height, width),))
 
