@@ -72,9 +72,7 @@ class Images:
         self.args, self.prepare = args, prepared(args.network)
         first = self._read("train", args.size, shuffle=False)
         self.classes = len(first.class_names)
-        self.per_epoch = len(first.file_paths) // args.batch_size
-        if not self.per_epoch:
-            raise SystemExit(f"A batch of {args.batch_size} needs as many images as that.")
+        self.per_epoch = common.steps_in(args, len(first.file_paths))
 
     def training(self, epoch: int, at: int) -> Any:
         """Of an epoch, from a step of it on."""

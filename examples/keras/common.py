@@ -73,6 +73,13 @@ def no_data(rule: str, received: Path) -> NoReturn:
     raise SystemExit(f"No data: {rule} Received: --data={received}.")
 
 
+def steps_in(args: argparse.Namespace, images: int) -> int:
+    """How many whole batches an epoch has."""
+    if images < args.batch_size:
+        raise SystemExit(f"A batch of {args.batch_size} needs as many images; there are {images}.")
+    return images // args.batch_size
+
+
 def sgd(args: argparse.Namespace, rate: Any) -> keras.optimizers.Optimizer:
     """At a rate that follows a schedule."""
     return keras.optimizers.SGD(rate, momentum=0.9, weight_decay=args.weight_decay)
