@@ -30,7 +30,7 @@ PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
     test-keras-on-torch coverage test-zoo test-zoo-gluon test-zoo-keras test-zoo-tf-models \
-    test-recipes test-install test-native speed check lint mutate fuzz stubs pyright docs \
+    test-zoo-torch test-recipes-torch test-recipes test-install test-native speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
@@ -59,7 +59,7 @@ coverage: .venv-star/.made .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/coverage_table.py
 
 # Not part of `make test`. ARGS="--all" takes every member of each family.
-test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models
+test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models test-zoo-torch
 
 test-zoo-gluon: .venv-star/.made
 	mkdir -p build
@@ -68,6 +68,17 @@ test-zoo-gluon: .venv-star/.made
 test-zoo-keras: .venv-zoo-keras/.made
 	mkdir -p build
 	KERAS_BACKEND=tensorflow .venv-zoo-keras/bin/python -m tests.zoo.keras build/zoo-keras.csv $(ARGS)
+
+test-zoo-torch: .venv-zoo-torch/.made
+	mkdir -p build
+	OMP_NUM_THREADS=1 .venv-zoo-torch/bin/python -m tests.zoo.torch build/zoo-torch.csv $(ARGS)
+
+# The recipes that take networks of torchvision, timm and keras-hub.
+test-recipes-torch: .venv-zoo-torch/.made .venv-zoo-keras/.made
+	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-zoo-torch/bin/python -m pytest \
+	    tests/recipes/test_torch.py $(ARGS)
+	OMP_NUM_THREADS=1 DOCONV_BACKENDS=keras KERAS_BACKEND=tensorflow \
+	    .venv-zoo-keras/bin/python -m pytest tests/recipes/test_keras.py $(ARGS)
 
 # TensorFlow's Model Garden: its networks and its trainer.
 test-zoo-tf-models: .venv-tf-models/.made
@@ -151,7 +162,7 @@ evidence: .venv-star/.made
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
-	    .venv-tf-models .venv-recipes build dist docs/_build
+	    .venv-tf-models .venv-recipes .venv-zoo-torch build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -189,8 +200,12 @@ clean:
 
 .venv-zoo-keras/.made: pyproject.toml constraints/numpy1.txt constraints/zoo-keras.txt
 	$(ENVIRONMENT) .venv-zoo-keras .installed --constraint constraints/numpy1.txt --editable . \
-	    $(PACKAGES_keras)
+	    $(PACKAGES_keras) pillow pytest pytest-timeout hypothesis
 	$(ENVIRONMENT) .venv-zoo-keras .made --no-deps --requirement constraints/zoo-keras.txt
+# torchvision's wheel is of PyTorch's CUDA build: it cannot be imported beside the CPU build.
+.venv-zoo-torch/.made: pyproject.toml constraints/zoo-torch.txt
+	$(ENVIRONMENT) .venv-zoo-torch .made --constraint constraints/zoo-torch.txt --editable . \
+	    torch torchvision timm pycocotools tqdm pytest pytest-timeout hypothesis
 .venv-tf-models/.made: pyproject.toml constraints/numpy1.txt constraints/tf_models.txt
 	$(ENVIRONMENT) .venv-tf-models .made-base --constraint constraints/numpy1.txt \
 	    --editable '.[test]' keras $(PACKAGES_tf_keras) opencv-python pandas PyYAML

@@ -46,7 +46,8 @@ def host_of(kind: type[nn.Module]) -> type[nn.Module] | None:
 def is_adapter(module: nn.Module) -> bool:
     """Whether a module trains something small beside a layer (LoRA), to be merged into it later."""
     names = (*module._modules, *module._parameters)
-    return "base_layer" in module._modules or any(name.startswith("lora_") for name in names)
+    wraps = hasattr(module._modules.get("base_layer"), "weight")  # DLA's stem is a Sequential
+    return wraps or any(name.startswith("lora_") for name in names)
 
 
 def ndim(host: type[nn.Module]) -> int:

@@ -124,6 +124,14 @@ def test_convolutions_of_an_adapter_stay_plain_with_the_reason() -> None:
     assert set(reasons.values()) == {torch_messages.ADAPTED}
 
 
+def test_a_part_called_base_layer_is_not_an_adapter() -> None:
+    """As timm's DLA calls its stem; an adapter's base layer has a weight."""
+    model = nn.ModuleDict(
+        {"base_layer": nn.Sequential(nn.Conv2d(3, 4, 3)), "l": nn.Conv2d(4, 4, 3)}
+    )
+    assert len(summary(convert(model)).converted) == 2
+
+
 def get_base_layer(layer: Any) -> Any:
     """peft.tuners.tuners_utils.BaseTunerLayer.get_base_layer (0.21)."""
     while hasattr(layer, "base_layer"):
