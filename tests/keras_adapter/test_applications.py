@@ -31,6 +31,7 @@ def build(name: str) -> Any:
     return application(weights=None, input_shape=(SIZE, SIZE, 3), classes=5)
 
 
+@pytest.mark.integration("keras.applications", "convert", "train", "fold")
 @pytest.mark.parametrize("name", NAMES)
 def test_there_and_back(name: str) -> None:
     model = build(name)
@@ -64,6 +65,7 @@ def test_there_and_back(name: str) -> None:
     np.testing.assert_allclose(untouched.predict(x, verbose=0), trained, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration("keras.applications", "save")
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="one backend suffices for Keras's own file")
 def test_folded_weights_load_strictly_into_the_untouched_application(tmp_path: Any) -> None:
     converted = convert(build("MobileNetV2"))

@@ -67,6 +67,7 @@ def with_closures(model: nn.Module, optimizer: torch.optim.Optimizer, clear: str
     return losses
 
 
+@pytest.mark.integration("OptimizerDOConv", "train")
 @pytest.mark.parametrize("clear", ["optimizer", "model"])
 @pytest.mark.parametrize("build", CLOSURES.values(), ids=CLOSURES)
 def test_a_closure_follows_the_converted_network(build: Any, clear: str) -> None:
@@ -141,6 +142,7 @@ def saved_and_loaded(state: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
+@pytest.mark.integration("OptimizerDOConv", "save", "resume")
 @pytest.mark.parametrize("order", ["model first", "optimizer first"])
 @pytest.mark.parametrize("rounded", [False, True], ids=["same-machine", "other-rounding"])
 def test_the_optimizer_s_state_resumes_alone(order: str, rounded: bool) -> None:
@@ -241,6 +243,9 @@ REFUSED: dict[str, tuple[Callable[[torch.optim.Optimizer], Any], str]] = {
 }
 
 
+@pytest.mark.integration(
+    "SAM, schedulefree at the optimizer", convert="refused: convert() the model to layers"
+)
 @pytest.mark.parametrize(("build", "said"), REFUSED.values(), ids=REFUSED)
 def test_a_refused_optimizer_is_as_it_was(build: Any, said: str) -> None:
     model = network()

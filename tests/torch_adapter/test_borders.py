@@ -235,6 +235,7 @@ def momentum(groups: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, 0.01)
 
 
+@pytest.mark.integration("torch.optim", "train", "save", "resume")
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
 @pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
 def test_a_state_after_a_late_conversion_loads_into_a_fresh_model_s_optimizer(

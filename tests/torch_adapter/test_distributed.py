@@ -30,6 +30,7 @@ def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     distributed.destroy_process_group()
 
 
+@pytest.mark.integration("DistributedDataParallel", convert="convert first, then wrap")
 @pytest.mark.usefixtures("one_process")
 def test_a_wrapped_model_is_converted_first() -> None:
     wrapped = DistributedDataParallel(network())
@@ -39,6 +40,7 @@ def test_a_wrapped_model_is_converted_first() -> None:
     DistributedDataParallel(convert(inner))(images()).sum().backward()
 
 
+@pytest.mark.integration("ZeroRedundancyOptimizer", convert="convert first, then build it")
 @pytest.mark.usefixtures("one_process")
 def test_an_optimizer_that_dealt_its_parameters_out_is_refused() -> None:
     model = network()
@@ -55,6 +57,11 @@ def test_an_optimizer_that_dealt_its_parameters_out_is_refused() -> None:
     assert everything(model) == before
 
 
+@pytest.mark.integration(
+    "FSDP2 (fully_shard)",
+    convert="convert first, then shard",
+    fold="refused: gather the state, load it into an unsharded model, fold that",
+)
 @pytest.mark.usefixtures("one_process")
 def test_sharded_models() -> None:
     mesh = init_device_mesh("cpu", (1,))
@@ -92,6 +99,7 @@ def test_older_sharding_is_known_by_its_class(verb: Any) -> None:
         verb(nn.ModuleList([model]))
 
 
+@pytest.mark.integration("torch.distributed.checkpoint", resume="a plain one: in part")
 def test_a_plain_distributed_checkpoint_is_loaded_in_part(tmp_path: Path) -> None:
     """It lacks D, which a fresh conversion has as zeros."""
     from torch.distributed import checkpoint

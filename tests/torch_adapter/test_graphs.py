@@ -55,6 +55,7 @@ def _fresh_compiler() -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.integration("torch.compile", "train")
 @every_layer
 def test_compile_in_one_graph(build: Any) -> None:
     layer, x = trained(build)
@@ -70,6 +71,7 @@ def test_compile_in_one_graph_under_autocast() -> None:
         assert torch.equal(compiled(x), layer(x))
 
 
+@pytest.mark.integration("torch.func", "train")
 @pytest.mark.parametrize("name", ["conv", "grouped", "depthwise"])
 def test_compiled_transforms_differentiate_D_too(name: str) -> None:
     layer, x = trained(LAYERS[name])
@@ -93,6 +95,7 @@ def test_compiled_transforms_differentiate_D_too(name: str) -> None:
         torch.testing.assert_close(compiled(), function())
 
 
+@pytest.mark.integration("torch.compile", "train")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_compile_by_inductor(layout: torch.memory_format) -> None:
     layer, x = trained(LAYERS["conv"])
@@ -102,6 +105,7 @@ def test_compile_by_inductor(layout: torch.memory_format) -> None:
     torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
 
 
+@pytest.mark.integration("torch.compile", "convert", "fold")
 @pytest.mark.parametrize("how", ["wrapped", "own"])
 def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -122,6 +126,7 @@ def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
     assert type(model[0]) is nn.Conv2d
 
 
+@pytest.mark.integration("torch.export", "export")
 @every_layer
 def test_export(build: Any) -> None:
     layer, x = trained(build)
@@ -129,6 +134,7 @@ def test_export(build: Any) -> None:
     assert torch.equal(program.module()(x), layer(x))
 
 
+@pytest.mark.integration("torch.jit, torch.fx", "export")
 @every_layer
 def test_symbolic_trace(build: Any) -> None:
     layer, x = trained(build)  # within a model, where output_size is what it is by default
@@ -138,6 +144,9 @@ def test_symbolic_trace(build: Any) -> None:
 SCRIPTED = ("conv", "grouped", "depthwise", "free-columns", "reflect", "pointwise")
 
 
+@pytest.mark.integration(
+    "torch.jit, torch.fx", export="script: fold transposed layers and feature composition first"
+)
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_script(name: str) -> None:
     """Convolutions with kernel composition only: TorchScript is at its end; fold the rest."""
@@ -153,6 +162,7 @@ def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
     assert torch.equal(torch.jit.script(layer)(x), layer(x))
 
 
+@pytest.mark.integration("torch.jit, torch.fx", "export")
 @every_layer
 def test_trace(build: Any) -> None:
     layer, x = trained(build)
@@ -160,6 +170,7 @@ def test_trace(build: Any) -> None:
 
 
 # The exporter of torch 2.13 trips over deprecations of its own.
+@pytest.mark.integration("ONNX", "fold", export="fold first")
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
 @pytest.mark.parametrize("composition", ["kernel", "feature"])
 def test_onnx_graph_of_a_fold_is_that_of_the_plain_model(composition: str, tmp_path: Path) -> None:
@@ -187,6 +198,7 @@ def test_onnx_graph_of_a_fold_is_that_of_the_plain_model(composition: str, tmp_p
     torch.testing.assert_close(torch.from_numpy(y), model(x).detach(), rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration("torch.jit, torch.fx", "fold")
 def test_a_folded_model_scripts_where_the_unfolded_does_not() -> None:
     model, x = trained_network().eval(), images()
     torch.testing.assert_close(torch.jit.script(fold(model))(x), model(x))

@@ -59,6 +59,7 @@ def converted(model: nn.Module) -> nn.Module:
         return train(convert(model))
 
 
+@pytest.mark.integration("branch merging (RepVGG, MobileOne, timm)", convert="told")
 def test_convert_tells_of_blocks_that_merge() -> None:
     said = torch_messages.merged_elsewhere(1, "1.0", "switch_to_deploy")
     assert "1 converted layer(s)" in said
@@ -77,6 +78,7 @@ def test_by_whatever_name(name: str) -> None:
         convert(nn.Sequential(block(nn.Conv2d(3, 3, 3))))
 
 
+@pytest.mark.integration("branch merging (RepVGG, MobileOne, timm)", fold="fold first, then merge")
 def test_folded_first_a_merge_is_exact_and_no_layer_answers_to_its_names() -> None:
     model = converted(network())
     before = model(images())
@@ -113,6 +115,7 @@ class ConvLoRA(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(12, 6))
 
 
+@pytest.mark.integration("LoRA (peft)", convert="an adapter's own stay plain")
 def test_convolutions_of_an_adapter_stay_plain_with_the_reason() -> None:
     model = nn.Sequential(LoRA(nn.Conv2d(3, 4, 3)), ConvLoRA(), nn.Conv2d(4, 4, 3))
     # Three of four for one reason, which is said too.
@@ -131,6 +134,7 @@ def get_base_layer(layer: Any) -> Any:
     return layer
 
 
+@pytest.mark.integration("LoRA (peft)", train="refused: fold first", fold="fold first")
 def test_an_adapter_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_for() -> None:
     layer = DOConv2d(3, 4, 3)
     assert not hasattr(layer, "base_layer")

@@ -55,6 +55,7 @@ FLOWS: dict[str, Callable[[nn.Module], None]] = {
 }
 
 
+@pytest.mark.integration("meta device", "convert", "train", resume="a plain state")
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 @pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
 def test_D_is_zero_as_soon_as_it_has_memory(flow: Any, D_mul: int | None) -> None:
@@ -84,6 +85,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.integration("meta device", "fold")
 @pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
 def test_layers(build: Any) -> None:
     with torch.device("meta"):
