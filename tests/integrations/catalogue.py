@@ -1,7 +1,7 @@
 """What convolutional networks are used with: the rows of docs/integrations.md, in their order.
 
-A row's cells are filled by the tests that name it (claims.py). Every step that has a meaning for the
-tool needs a test.
+A row's cells are filled by the tests that name it (claims.py): every step that has a meaning for
+the tool needs one.
 """
 
 from __future__ import annotations
@@ -51,12 +51,12 @@ TORCH = Framework(
         Integration("torch.func", "train"),
         Integration("gradient checkpointing", "convert train"),
         Integration("AveragedModel (EMA, SWA)", "train fold"),
-        Integration("DistributedDataParallel", "convert"),
-        Integration("FSDP2 (fully_shard)", "convert fold"),
+        Integration("DistributedDataParallel", "convert train save resume fold"),
+        Integration("FSDP2 (fully_shard)", "convert train save resume fold"),
         Integration("ZeroRedundancyOptimizer", "convert"),
         Integration("SAM, schedulefree at the optimizer", "convert", ("schedulefree",)),
         Integration("state_dict, safetensors", "save resume fold", ("safetensors",)),
-        Integration("torch.distributed.checkpoint", "resume"),
+        Integration("torch.distributed.checkpoint", "save resume fold"),
         Integration("pickle, torch.save", "save resume fold"),
         Integration("meta device", "convert train resume fold"),
         Integration("branch merging (RepVGG, MobileOne, timm)", "convert fold"),

@@ -75,6 +75,20 @@ def test_sharded_models() -> None:
     assert all(torch.equal(p.full_tensor(), whole[n]) for n, p in model.named_parameters())
 
 
+@pytest.mark.integration("OptimizerDOConv", convert="of a sharded model refused: convert() first")
+@pytest.mark.usefixtures("one_process")
+def test_at_the_optimizer_of_a_sharded_model_the_reason_is_told() -> None:
+    mesh = init_device_mesh("cpu", (1,))
+    model = network()
+    rows = len(summary(model))
+    fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match=rf"[0-9] left: {torch_messages.SHARDED}"):
+        OptimizerDOConv(model, optimizer)
+    assert [row.reason for row in summary(model)] == [torch_messages.SHARDED] * rows
+    assert {type(p).__name__ for p in optimizer.param_groups[0]["params"]} == {"DTensor"}
+
+
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("name", ["weight", "D", "W_extra"])
 def test_one_sharded_array(name: str) -> None:
