@@ -2,6 +2,8 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
+# make test-integrations  with Lightning, transformers, Accelerate and others, which it installs
+# make soak    thousands of steps, conversions and threads: memory and bits stay; some minutes
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
@@ -25,7 +27,7 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-install check lint mutate fuzz stubs pyright docs \
+    test-zoo-keras test-zoo-tf-models test-integrations soak test-install check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
@@ -61,6 +63,11 @@ test-zoo-keras: .venv-zoo-keras/.made
 test-zoo-tf-models: .venv-tf-models/.made
 	.venv-tf-models/bin/python -m pytest tests/zoo
 	.venv-tf-models/bin/python -m tests.zoo.tf_models $(ARGS)
+
+# What needs more than the star's frameworks, or takes long: a minute or two.
+test-integrations: .venv-integrations/.made
+	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-integrations/bin/python -m pytest \
+	    tests/integrations/apart $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -120,7 +127,7 @@ evidence: .venv-star/.made
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
-	    .venv-tf-models build dist docs/_build
+	    .venv-tf-models .venv-integrations build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -142,6 +149,15 @@ clean:
 	    sphinx furo myst-parser sphinx-copybutton
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-docs/bin/python -c "$$site")/star.pth"
+	touch $@
+
+# Users' trainers, beside the star's frameworks. Without their requirements, which the star has.
+.venv-integrations/.made: constraints/integrations.txt .venv-star/.made
+	$(ENVIRONMENT) .venv-integrations .installed --no-deps \
+	    --requirement constraints/integrations.txt
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    .venv-star/bin/python -c "$$site" > \
+	    "$$(.venv-integrations/bin/python -c "$$site")/star.pth"
 	touch $@
 
 # What packages are made and checked with, and pyright, which fetches the node.js that it runs on.

@@ -37,7 +37,7 @@ ROOMS = {
 EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_torch": {
         "tensors": {"arithmetic", "products"},
-        "layers": {"parametrized"},
+        "layers": {"exporting", "parametrized"},
         "model": {"at_optimizer", "checks"},
     },
     "doconv_tf": {"layers": {"copying", "nesting", "swapping"}},

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -143,23 +142,3 @@ def test_an_adapter_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_f
         get_base_layer(layer)
     plain = layer.fold()
     assert get_base_layer(plain) is plain
-
-
-def test_the_real_peft() -> None:
-    peft = pytest.importorskip("peft", reason="needs peft; the test above has its function")
-    config = peft.LoraConfig(target_modules=["0"], r=2)
-    head = nn.Flatten(), nn.Linear(64, 5)
-    model = train(convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), *head)))
-    with pytest.raises(ValueError, match="would merge wrong"):
-        peft.get_peft_model(model, config)
-    beside = peft.get_peft_model(model, peft.LoraConfig(target_modules=["3"], r=2))
-    assert isinstance(beside.merge_and_unload()[0], DOConv2d)  # on another layer: as ever
-    folded = fold(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adapted = peft.get_peft_model(folded, config)
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            nn.init.normal_(parameter)
-    before = adapted(images())
-    torch.testing.assert_close(adapted.merge_and_unload()(images()), before)
