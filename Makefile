@@ -69,6 +69,11 @@ test-integrations: .venv-integrations/.made
 	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-integrations/bin/python -m pytest \
 	    tests/integrations/apart $(ARGS)
 
+# ARGS="torch --steps 1000" for one framework, or shorter.
+soak: .venv-star/.made
+	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
+	    .venv-star/bin/python -m tests.soak $(ARGS)
+
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
 	.venv-star/bin/python -m tests.mutations.run
