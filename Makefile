@@ -3,6 +3,8 @@
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
 # make test-recipes  every recipe on all its data sets, and every network it accepts (an hour)
+# make test-integrations  with Lightning, transformers, Accelerate and others, which it installs
+# make soak    thousands of steps, conversions and threads: memory and bits stay; some minutes
 # make lint    ruff and mypy
 # make coverage  what the tests execute, over all environments: half an hour
 # make mutate  put mistakes in; the tests must catch each
@@ -29,8 +31,9 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
-    test-keras-on-torch coverage test-zoo test-zoo-gluon test-zoo-keras test-zoo-tf-models \
-    test-zoo-torch test-recipes-torch test-recipes test-install test-native speed check lint mutate fuzz stubs pyright docs \
+    test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon test-zoo-keras \
+    test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install test-native \
+    speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
@@ -90,6 +93,16 @@ test-zoo-tf-models: .venv-tf-models/.made
 test-recipes: .venv-recipes/.made
 	OMP_NUM_THREADS=1 .venv-recipes/bin/python -m pytest \
 	    tests/recipes/test_*.py tests/recipes/every_*.py $(ARGS)
+
+# What needs more than the star's frameworks, or takes long: a minute or two.
+test-integrations: .venv-integrations/.made
+	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-integrations/bin/python -m pytest \
+	    tests/integrations/apart $(ARGS)
+
+# ARGS="torch --steps 1000" for one framework, or shorter.
+soak: .venv-star/.made
+	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
+	    .venv-star/bin/python -m tests.soak $(ARGS)
 
 # Put mistakes in, one by one: named tests must catch each.
 mutate: .venv-star/.made
@@ -162,7 +175,8 @@ evidence: .venv-star/.made
 
 clean:
 	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
-	    .venv-tf-models .venv-recipes .venv-zoo-torch build dist docs/_build
+	    .venv-tf-models .venv-recipes .venv-zoo-torch \
+	    .venv-integrations build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
@@ -191,6 +205,15 @@ clean:
 	$(ENVIRONMENT) .venv-recipes .installed --no-deps --constraint constraints/recipes.txt pycocotools
 	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
 	    .venv-star/bin/python -c "$$site" > "$$(.venv-recipes/bin/python -c "$$site")/star.pth"
+	touch $@
+
+# Users' trainers, beside the star's frameworks. Without their requirements, which the star has.
+.venv-integrations/.made: constraints/integrations.txt .venv-star/.made
+	$(ENVIRONMENT) .venv-integrations .installed --no-deps \
+	    --requirement constraints/integrations.txt
+	site='import sysconfig; print(sysconfig.get_path("purelib"))'; \
+	    .venv-star/bin/python -c "$$site" > \
+	    "$$(.venv-integrations/bin/python -c "$$site")/star.pth"
 	touch $@
 
 # What packages are made and checked with, and pyright, which fetches the node.js that it runs on.

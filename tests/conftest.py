@@ -49,5 +49,9 @@ def pytest_pycollect_makemodule(
 
 
 def _framework(module_path: Path) -> str:
+    """By its folder, as in torch_adapter; below integrations/ by its name: test_torch_ddp.py."""
     folder = module_path.parent.name
+    if "integrations" in module_path.parts:
+        named = [n for n in backends.NAMES if module_path.name.startswith(f"test_{n}_")]
+        return named[0] if named else ""
     return folder.removesuffix("_adapter") if folder.endswith("_adapter") else ""

@@ -23,6 +23,7 @@ from doconv_core.costs.condconv import cheaper_evaluation
 from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation, validate_routing
 from doconv_torch import messages as torch_messages
+from doconv_torch.layers.exporting import warn_if_exporting
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
 from doconv_torch.layers.hosts import is_sharded, ndim
 from doconv_torch.layers.routing import Routing
@@ -170,6 +171,7 @@ class CondConvNd(nn.Module):
         """
         if self.D is None:
             return self.weight
+        warn_if_exporting()
         E, D, W_extra = self.num_experts, self.D, self.W_extra
         I, O = self.in_channels, self.out_channels
         sizes = (False, list(self.kernel_size), D.shape[-1])  # not transposed

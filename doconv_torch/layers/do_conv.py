@@ -23,6 +23,7 @@ from doconv_core.kernel.initialization import start_of
 from doconv_core.kernel.spec import validate_composition
 from doconv_core.model.signature import HostSignature
 from doconv_torch import messages as torch_messages
+from doconv_torch.layers.exporting import warn_if_exporting
 from doconv_torch.layers.folding import folded_copy, why_not_foldable
 from doconv_torch.layers.hosts import HOSTS, host_of, ndim, spec_of, why_plain
 from doconv_torch.tensors.composition import (
@@ -170,6 +171,7 @@ class DOConvNd(_ConvNd):
             return self.weight
         if torch.jit.is_scripting():
             return self._compose(D)
+        warn_if_exporting()
         # From the dictionary: under torch.fx, D itself is a proxy that knows no device.
         parameter = self._parameters.get("D", D)
         device = D.device.type if parameter is None else parameter.device.type
@@ -260,6 +262,7 @@ class DOConv(DOConvNd):
     def _feature_forward(self, input: Tensor) -> Tensor:
         if self.D is None:
             return self._conv_forward(input, self.weight, self.bias)
+        warn_if_exporting()
         padding: Any = self.padding
         if self.padding_mode != "zeros":
             input = F.pad(input, self._reversed_padding_repeated_twice, mode=self.padding_mode)
@@ -281,6 +284,7 @@ class DOConvTranspose(DOConvNd, _ConvTransposeNd):
             input, output_size, stride, padding, kernel_size, len(kernel_size), dilation
         )
         if self.composition == "feature" and self.D is not None:
+            warn_if_exporting()
             return feature_transposed_convolution(
                 input,
                 self._whole_W(),

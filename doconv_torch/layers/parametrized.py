@@ -15,6 +15,7 @@ from torch.nn.utils import parametrize
 
 from doconv_core import CondConvSpec, DOConvSpec
 from doconv_core.kernel.initialization import Start
+from doconv_torch.layers.exporting import warn_if_exporting
 from doconv_torch.tensors.composition import compose, outside_autocast
 from doconv_torch.tensors.initialization import DEFAULT, arrays_beside
 
@@ -49,6 +50,7 @@ class OverParameterization(nn.Module):
         spec, D = self.spec, self.D
         assert D is not None
         assert isinstance(spec, DOConvSpec)
+        warn_if_exporting()
         with outside_autocast(D.device.type):
             return compose(
                 weight,

@@ -38,7 +38,7 @@ ROOMS = {
 EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_torch": {
         "tensors": {"arithmetic", "native", "products"},
-        "layers": {"parametrized"},
+        "layers": {"exporting", "parametrized"},
         "model": {"at_optimizer", "checks"},
     },
     "doconv_tf": {"layers": {"base", "copying", "nesting", "swapping"}},

@@ -74,6 +74,7 @@ def graph(block: Any) -> Any:
 CONVERTED = ["base_conv0_fwd", "base_conv1_fwd", "extra"]
 
 
+@pytest.mark.integration("SymbolBlock", "convert", "train", "fold")
 @pytest.mark.parametrize("D_mul", [None, 12], ids=["D_mul=K", "D_mul=12"])
 @pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
 @pytest.mark.parametrize("known", [True, False], ids=["known", "deferred"])
@@ -198,6 +199,7 @@ def test_a_weight_that_is_read_otherwise_is_left() -> None:
     assert "SymbolBlock" in summary(block)[0].reason
 
 
+@pytest.mark.integration("SymbolBlock", "export")
 def test_an_imported_network_is_converted_and_exported_again(tmp_path: Path) -> None:
     net, x, path = nn.HybridSequential(), images(), str(tmp_path / "net")
     net.add(nn.Conv2D(4, 3, in_channels=3), nn.Conv2D(4, 3, in_channels=4))

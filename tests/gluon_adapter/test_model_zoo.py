@@ -151,11 +151,13 @@ def train(story: Story) -> None:
     net.hybridize(False)
 
 
+@pytest.mark.integration("GluonCV's networks", "convert")
 def test_converting_leaves_the_output_unchanged(story: Story) -> None:
     assert len(layers_of(story.converted)) == story.network.layers
     assert_same(story.after, story.before)
 
 
+@pytest.mark.integration("GluonCV's networks", "train", "save", "fold", "export")
 def test_one_step_moves_D_everywhere_and_the_deployed_network_is_plain(
     story: Story, tmp_path: Path
 ) -> None:

@@ -39,6 +39,7 @@ DEVICES = pytest.mark.parametrize(
 )
 
 
+@pytest.mark.integration("Trainer", "convert", "train")
 @DEVICES
 @pytest.mark.parametrize("name", OPTIMIZERS)
 def test_it_is_given_D_and_goes_on(name: str, devices: int, update_on_kvstore: bool | None) -> None:
@@ -71,6 +72,7 @@ def train(net, trainer, batches, steps: int = 3) -> list[np.ndarray]:
 
 
 # MXNet 1.9.1 opens the file in KVStore.load_optimizer_states and does not close it.
+@pytest.mark.integration("Trainer", "fold")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @DEVICES
@@ -102,6 +104,7 @@ def test_after_folding_in_place_it_goes_on_as_with_a_plain_network(
 
 
 # As above.
+@pytest.mark.integration("Trainer", "save", "resume")
 @pytest.mark.filterwarnings("ignore:unclosed file:ResourceWarning")
 @pytest.mark.filterwarnings("ignore::pytest.PytestUnraisableExceptionWarning")
 @DEVICES

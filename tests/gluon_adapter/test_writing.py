@@ -83,6 +83,7 @@ def numpy_mode() -> Iterator[None]:
     mx.npx.reset_np()
 
 
+@pytest.mark.integration("NumPy mode (mx.npx.set_np)", "convert", "train", "fold")
 @pytest.mark.usefixtures("numpy_mode")
 @pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
 @pytest.mark.parametrize("hybridized", [False, True], ids=["imperative", "hybridized"])
@@ -104,6 +105,7 @@ def test_convert_train_fold_in_numpy_mode(hybridized: bool, inplace: bool) -> No
     assert not folded[0].weight.grad().asnumpy().any()
 
 
+@pytest.mark.integration("NumPy mode (mx.npx.set_np)", "save", "resume")
 @pytest.mark.usefixtures("numpy_mode")
 def test_states_and_layers_in_numpy_mode() -> None:
     first, second = trained_network(D_mul=11), convert(network(), D_mul=11)

@@ -27,6 +27,7 @@ def build() -> Any:
     )
 
 
+@pytest.mark.integration("keras.applications", "convert", "train", "fold")
 @pytest.mark.skipif(BACKEND == "jax", reason="it compiles the network for a minute")
 def test_there_and_back() -> None:
     model = build()
@@ -58,6 +59,7 @@ def test_there_and_back() -> None:
     np.testing.assert_allclose(run(untouched, x), trained, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration("keras.applications", "save")
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="one backend suffices for Keras's own file")
 def test_folded_weights_load_strictly_into_the_untouched_application(tmp_path: Any) -> None:
     converted = convert(build())

@@ -195,6 +195,7 @@ def _slots(optimizer: Any) -> list[list[Any]]:
     return [each for name, each in lists.items() if each and not name.startswith(others)]
 
 
+@pytest.mark.integration("model.fit", "fold", "save", "resume")
 @pytest.mark.parametrize("make", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
 def test_an_optimizer_forgets_D_when_its_model_is_folded_in_place(
     make: Any, tmp_path: Path
@@ -239,6 +240,9 @@ def test_the_originals_optimizer_refuses_a_copy() -> None:
 # --- files of the plain model ------------------------------------------------------------
 
 
+@pytest.mark.integration(
+    ".weights.h5 files", resume="a plain one: layers that are attributes; else load, then convert"
+)
 def test_plain_weights_load_where_layers_are_attributes(tmp_path: Path) -> None:
     plain, converted = _block(), convert(_block(), D_mul=11)
     randomize(converted)

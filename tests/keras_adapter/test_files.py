@@ -100,6 +100,8 @@ def _named_like(other: Any, model: Any) -> Any:
 TRIPS = [by_keras_file, by_weights_file, by_config, by_clone, by_json, by_pickle, by_deepcopy]
 
 
+@pytest.mark.integration(".keras files", "save", "resume")
+@pytest.mark.integration(".weights.h5 files", "save", "resume")
 @pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 @pytest.mark.parametrize("trip", TRIPS, ids=lambda trip: trip.__name__)
 def test_round_trip(trip: Any, folded: bool, tmp_path: Path) -> None:
@@ -118,6 +120,7 @@ def test_every_layer_reloads_its_own_file(cls: Any, tmp_path: Path) -> None:
     assert again.layers[1].D_mul == 26
 
 
+@pytest.mark.integration(".weights.h5 files", "fold")
 def test_a_folded_file_is_the_untouched_model_s(tmp_path: Path) -> None:
     model = trained()
     folded = fold(model)
@@ -130,6 +133,9 @@ def test_a_folded_file_is_the_untouched_model_s(tmp_path: Path) -> None:
 
 
 # Keras 3.15 first tries the parts that it finds, then raises.
+@pytest.mark.integration(
+    ".weights.h5 files", resume="a plain one refused: load it into the plain model, then convert"
+)
 @pytest.mark.filterwarnings("ignore:Skipping nested container:UserWarning")
 def test_a_plain_file_does_not_load_into_an_unfolded_model(tmp_path: Path) -> None:
     """Convert after loading: Keras puts a layer's class into the path of its weights."""
@@ -175,6 +181,9 @@ print(type(keras.saving.load_model(unfolded).get_layer("stem")).__name__)
 """
 
 
+@pytest.mark.integration(
+    ".keras files", resume="in a new process: import doconv_tf", fold="needs no doconv"
+)
 def test_a_fresh_process_loads_a_folded_file_and_is_told_what_to_import_for_another(
     tmp_path: Path,
 ) -> None:
@@ -193,6 +202,7 @@ def test_a_fresh_process_loads_a_folded_file_and_is_told_what_to_import_for_anot
     assert loaded == "DOConv2D"
 
 
+@pytest.mark.integration("SavedModel", "fold", "export")
 @on_tensorflow
 @pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 def test_saved_model(folded: bool, tmp_path: Path) -> None:
@@ -211,6 +221,7 @@ def test_saved_model(folded: bool, tmp_path: Path) -> None:
 
 @on_tensorflow
 # TensorFlow 2.21 announces that its interpreter moves to a package of its own.
+@pytest.mark.integration("LiteRT (TFLite)", "fold", export="fold first")
 @pytest.mark.filterwarnings("ignore:.*tf.lite.Interpreter is deprecated:UserWarning")
 def test_litert_of_a_folded_model(tmp_path: Path) -> None:
     import tensorflow as tf
@@ -227,6 +238,7 @@ def test_litert_of_a_folded_model(tmp_path: Path) -> None:
     np.testing.assert_allclose(output, y, rtol=1e-4, atol=1e-5)
 
 
+@pytest.mark.integration("ModelCheckpoint", "save", "resume")
 def test_a_checkpoint_callback_keeps_D(tmp_path: Path) -> None:
     model = trained()
     model.compile("sgd", keras.losses.SparseCategoricalCrossentropy(from_logits=True))

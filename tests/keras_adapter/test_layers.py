@@ -273,6 +273,7 @@ def test_the_host_s_own_errors_stay_the_host_s() -> None:
         doconv_tf.DOConv2D(6, 3, groups=3).build((None, 8, 8, 4))
 
 
+@pytest.mark.integration("enable_lora", convert="refused: fold first", fold="fold first")
 def test_lora_is_refused_on_a_layer_and_works_on_the_folded_one() -> None:
     layer = doconv_tf.DOConv2D(6, 3, name="conv")
     layer.build((None, 8, 8, 4))

@@ -41,6 +41,7 @@ def test_the_output_is_the_folded_layer_s(cls: Any, policy: str, how: str) -> No
     np.testing.assert_array_equal(ours, theirs)
 
 
+@pytest.mark.integration("mixed precision", "train")
 @every_policy
 def test_the_kernel_is_composed_in_float32_and_rounded_once(policy: str) -> None:
     layer = doconv_tf.DOConv2D(32, 3, dtype=policy)
@@ -78,6 +79,7 @@ def test_variables_of_another_type_stay_of_that_type(policy: str) -> None:
     np.testing.assert_array_equal(kernel, from_canonical(layer.spec, expected, layer.layout))
 
 
+@pytest.mark.integration("mixed precision", "convert", "fold")
 @every_policy
 def test_convert_and_fold_keep_autocast(policy: str) -> None:
     inputs = keras.Input((None, None, 4))

@@ -29,6 +29,7 @@ def ways() -> dict[str, Any]:
     return json.loads(child.stdout.splitlines()[-1])
 
 
+@pytest.mark.integration("MirroredStrategy", "convert", "train", "fold")
 @pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
 @pytest.mark.parametrize("change", ["inside", "outside"])
 def test_a_model_of_a_scope_is_converted_within_it_or_outside(

@@ -36,6 +36,7 @@ def compile_(model: Any, *, jit_compile: bool = False, **more: Any) -> Any:
     return model
 
 
+@pytest.mark.integration("model.fit", "convert", "train", "fold")
 @every_jit
 @pytest.mark.parametrize("kind", BUILD)
 def test_fit_trains_every_D_and_the_folded_model_predicts_the_same(

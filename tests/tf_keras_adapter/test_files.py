@@ -163,6 +163,7 @@ BUILD = {"functional": small_functional, "backbone": Backbone, "subclassed": sub
 every_build = pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
 
 
+@pytest.mark.integration("tf_keras: checkpoints", "save", "resume")
 @every_build
 def test_a_checkpoint_of_a_converted_model_goes_into_another(build: Any, tmp_path: Path) -> None:
     ours, theirs = (convert(build(), D_mul=11, inplace=True) for _ in range(2))
@@ -172,6 +173,7 @@ def test_a_checkpoint_of_a_converted_model_goes_into_another(build: Any, tmp_pat
     assert_same_values(values(theirs), values(ours))
 
 
+@pytest.mark.integration("tf_keras: checkpoints", "fold")
 @every_build
 def test_a_checkpoint_of_a_folded_model_goes_strictly_into_the_untouched_one(
     build: Any, tmp_path: Path
@@ -244,6 +246,7 @@ def test_a_fresh_process_loads_a_folded_file_and_another_once_we_are_imported(
     assert result.stdout.split() == ["refused", "DOConv2D"]
 
 
+@pytest.mark.integration("tf_keras: SavedModel", "fold", "export")
 @pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 def test_a_saved_model_serves_what_was_trained(folded: bool, tmp_path: Path) -> None:
     model, x = trained(), batch()[0]
@@ -257,6 +260,7 @@ def test_a_saved_model_serves_what_was_trained(folded: bool, tmp_path: Path) -> 
     assert any(name.endswith("D:0") for name in names) == (not folded)
 
 
+@pytest.mark.integration("tf_keras: model.fit", "save", "resume")
 def test_an_optimizer_s_state_survives_a_fold_in_place(tmp_path: Path) -> None:
     """D's slots, which are in no file, go; those of every kernel stay."""
     model, (x, labels) = compile_(convert(small_functional())), batch()

@@ -35,6 +35,7 @@ def moved(model: Any) -> list[bool]:
     return [bool(layer.D.numpy().any()) for layer in over_parameterized(model)]
 
 
+@pytest.mark.integration("tf_keras: model.fit", "convert", "train", "fold")
 @pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
 @pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
 def test_fit_trains_every_D_and_the_folded_model_predicts_the_same(
@@ -169,6 +170,7 @@ def mirrored() -> tf.distribute.Strategy:
 PLACES = ["inside", "outside", "copy-inside", "copy-outside"]
 
 
+@pytest.mark.integration("tf_keras: MirroredStrategy", "convert", "train", "fold")
 @pytest.mark.parametrize("policy", ["float32", "mixed_bfloat16"])
 @pytest.mark.parametrize("place", PLACES)
 def test_D_is_made_in_the_model_s_strategy(place: str, policy: str) -> None:

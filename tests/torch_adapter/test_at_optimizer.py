@@ -51,6 +51,7 @@ def assert_same(first: nn.Module, second: nn.Module, tolerance: float = 1e-12) -
         torch.testing.assert_close(ours, theirs, rtol=tolerance, atol=tolerance, msg=name)
 
 
+@pytest.mark.integration("OptimizerDOConv", "train")
 @pytest.mark.parametrize("micro", [1, 4])
 @pytest.mark.parametrize("build", OPTIMIZERS.values(), ids=OPTIMIZERS)
 def test_the_trajectory_is_the_converted_network_s(build: Any, micro: int) -> None:
@@ -79,6 +80,9 @@ def test_channels_last_and_many_rows_follow_too(monkeypatch: pytest.MonkeyPatch)
         assert plain[0].weight.is_contiguous(memory_format=memory_format)
 
 
+@pytest.mark.integration(
+    "OptimizerDOConv", convert="none needed", fold="none needed", export="the plain network"
+)
 def test_the_network_stays_plain_and_its_weight_the_kernel() -> None:
     model = network()
     before, parameters = copy.deepcopy(model), list(model.parameters())
@@ -192,6 +196,7 @@ def test_an_interrupted_step_leaves_no_W_in_the_network(then: str) -> None:
     assert not torch.equal(model[0].weight, before[0].weight)
 
 
+@pytest.mark.integration("OptimizerDOConv", "train")
 def test_a_gradient_scaler_skips_and_unscales() -> None:
     plain = network().float()
     optimizer = torch_sgd(plain.parameters(), 0.05)

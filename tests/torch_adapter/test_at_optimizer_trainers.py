@@ -5,9 +5,7 @@ from __future__ import annotations
 import copy
 import io
 import re
-import warnings
 from collections.abc import Callable
-from pathlib import Path
 from typing import Any
 
 import pytest
@@ -67,6 +65,7 @@ def with_closures(model: nn.Module, optimizer: torch.optim.Optimizer, clear: str
     return losses
 
 
+@pytest.mark.integration("OptimizerDOConv", "train")
 @pytest.mark.parametrize("clear", ["optimizer", "model"])
 @pytest.mark.parametrize("build", CLOSURES.values(), ids=CLOSURES)
 def test_a_closure_follows_the_converted_network(build: Any, clear: str) -> None:
@@ -141,6 +140,7 @@ def saved_and_loaded(state: Any) -> Any:
     return torch.load(file, weights_only=True)
 
 
+@pytest.mark.integration("OptimizerDOConv", "save", "resume")
 @pytest.mark.parametrize("order", ["model first", "optimizer first"])
 @pytest.mark.parametrize("rounded", [False, True], ids=["same-machine", "other-rounding"])
 def test_the_optimizer_s_state_resumes_alone(order: str, rounded: bool) -> None:
@@ -241,6 +241,7 @@ REFUSED: dict[str, tuple[Callable[[torch.optim.Optimizer], Any], str]] = {
 }
 
 
+@pytest.mark.integration("OptimizerDOConv", convert="of a wrapping or averaging optimizer refused")
 @pytest.mark.parametrize(("build", "said"), REFUSED.values(), ids=REFUSED)
 def test_a_refused_optimizer_is_as_it_was(build: Any, said: str) -> None:
     model = network()
@@ -302,117 +303,3 @@ def test_no_gradient_of_D_is_left_to_be_clipped() -> None:
         assert torch.equal(norm, torch.nn.utils.clip_grad_norm_(model.parameters(), 1e9))
         optimizer.step()
     assert over.state_dict()["0"]["D"].any()
-
-
-# --- the real ones --------------------------------------------------------------------------
-
-
-def test_the_real_lightning(tmp_path: Path) -> None:
-    lightning = pytest.importorskip("lightning", reason="needs lightning; closures are above")
-
-    class Module(lightning.LightningModule):
-        def __init__(self, at_optimizer: bool) -> None:
-            super().__init__()
-            self.net = network().float()
-            self.at_optimizer = at_optimizer
-            if not at_optimizer:
-                convert(self.net, inplace=True)
-
-        def training_step(self, x: Tensor, _: int) -> Tensor:
-            return self.net(x).square().mean()
-
-        def configure_optimizers(self) -> torch.optim.Optimizer:
-            optimizer = torch_sgd(self.net.parameters(), 0.05, momentum=0.9)
-            if self.at_optimizer:
-                self.over = OptimizerDOConv(self.net, optimizer)
-            return optimizer
-
-    def fit(module: Any, epochs: int, checkpoint: Any = None) -> Any:
-        data = torch.utils.data.DataLoader([batch(i)[0].float() for i in range(8)], batch_size=2)
-        trainer = lightning.Trainer(
-            max_epochs=epochs, accelerator="cpu", logger=False, enable_progress_bar=False,
-            enable_model_summary=False, enable_checkpointing=False, default_root_dir=tmp_path,
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            trainer.fit(module, data, ckpt_path=checkpoint, weights_only=False)
-        return trainer
-
-    ours, theirs = Module(True), Module(False)
-    fit(theirs, 3)
-    fit(ours, 2).save_checkpoint(tmp_path / "two.ckpt")
-    resumed = Module(True)
-    fit(resumed, 3, tmp_path / "two.ckpt")
-    assert resumed.over.state_dict()["0"]["D"].any()
-    assert_same(resumed.net, fold(theirs.net), 1e-5)
-
-
-class Classifier(nn.Module):
-    """As transformers' Trainer calls a model."""
-
-    def __init__(self) -> None:
-        super().__init__()
-        torch.manual_seed(0)
-        self.body = nn.Sequential(nn.Conv2d(3, 8, 3), nn.ReLU(), nn.Conv2d(8, 4, 3, groups=4))
-
-    def forward(self, x: Tensor, labels: Tensor) -> dict[str, Tensor]:
-        logits = self.body(x).mean((2, 3))
-        return {"loss": nn.functional.cross_entropy(logits, labels), "logits": logits}
-
-
-def test_the_real_trainer_of_transformers_resumes_exactly(tmp_path: Path) -> None:
-    transformers = pytest.importorskip("transformers", reason="needs it; see checkpoints above")
-
-    class Trainer(transformers.Trainer):
-        def create_optimizer(self, *args: Any, **kwargs: Any) -> torch.optim.Optimizer:
-            optimizer = super().create_optimizer(*args, **kwargs)
-            self.over = OptimizerDOConv(self.model, optimizer)
-            return optimizer
-
-    data = [{"x": batch(i)[0].float(), "labels": i % 4} for i in range(16)]
-
-    def fit(epochs: int, checkpoint: Any = None) -> nn.Module:
-        model = Classifier()
-        arguments = transformers.TrainingArguments(
-            tmp_path, num_train_epochs=epochs, per_device_train_batch_size=4, learning_rate=0.01,
-            lr_scheduler_type="constant", save_strategy="epoch", report_to=[], use_cpu=True,
-            disable_tqdm=True, logging_strategy="no",
-        )  # fmt: skip
-        with warnings.catch_warnings():
-            warnings.simplefilter("ignore")
-            warnings.filterwarnings("error", message="OptimizerDOConv")
-            trainer = Trainer(model=model, args=arguments, train_dataset=data)
-            trainer.train(resume_from_checkpoint=checkpoint)
-        assert trainer.over.state_dict()["body.0"]["D"].any()
-        return model
-
-    whole = fit(2)
-    fit(1)
-    assert_same(fit(2, str(tmp_path / "checkpoint-4")), whole, 0)
-
-
-def test_the_real_accelerate() -> None:
-    accelerate = pytest.importorskip("accelerate", reason="needs accelerate; see `Wrapper` above")
-    accelerator = accelerate.Accelerator(cpu=True)
-    model, other = network().float(), network().float()
-    optimizer = torch_sgd(model.parameters(), 0.05)
-    over = OptimizerDOConv(model, optimizer)
-    wrapped, its = accelerator.prepare(model, optimizer)
-    with pytest.raises(ValueError, match="the inner one before it is wrapped"):
-        OptimizerDOConv(other, its)
-    for step in range(3):
-        its.zero_grad()
-        accelerator.backward(wrapped(batch(step).float()).square().mean())
-        its.step()
-    converted = convert(other)
-    run(converted, torch_sgd(converted.parameters(), 0.05), range(3))
-    assert over.state_dict()["0"]["D"].any()
-    assert_same(model, fold(converted), 1e-6)
-
-
-def test_the_real_schedulefree() -> None:
-    schedulefree = pytest.importorskip("schedulefree", reason="needs it; see `Averaging` above")
-    model = network()
-    optimizer = schedulefree.AdamWScheduleFree(model.parameters(), 0.01)
-    with pytest.raises(ValueError, match="between its steps"):
-        OptimizerDOConv(model, optimizer)

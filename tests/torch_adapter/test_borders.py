@@ -38,6 +38,7 @@ LEFT: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("build", LEFT.values(), ids=LEFT)
+@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded")
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated")  # torch's own
 def test_fold_tells_of_D_that_no_layer_holds(build: Any) -> None:
     with pytest.warns(UserWarning, match="found no layer to fold, but .* Fold the model before"):
@@ -235,6 +236,7 @@ def momentum(groups: Any) -> torch.optim.Optimizer:
     return torch.optim.AdamW(groups, 0.01)
 
 
+@pytest.mark.integration("torch.optim", "train", "save", "resume")
 @pytest.mark.parametrize("groups", GROUPS.values(), ids=GROUPS)
 @pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
 def test_a_state_after_a_late_conversion_loads_into_a_fresh_model_s_optimizer(

@@ -32,6 +32,7 @@ def one_process(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Non
     distributed.destroy_process_group()
 
 
+@pytest.mark.integration("DistributedDataParallel", convert="convert first, then wrap")
 @pytest.mark.usefixtures("one_process")
 def test_a_wrapped_model_is_converted_first() -> None:
     wrapped = DistributedDataParallel(network())
@@ -41,6 +42,7 @@ def test_a_wrapped_model_is_converted_first() -> None:
     DistributedDataParallel(convert(inner))(images()).sum().backward()
 
 
+@pytest.mark.integration("ZeroRedundancyOptimizer", convert="convert first, then build it")
 @pytest.mark.usefixtures("one_process")
 def test_an_optimizer_that_dealt_its_parameters_out_is_refused() -> None:
     model = network()
@@ -57,6 +59,11 @@ def test_an_optimizer_that_dealt_its_parameters_out_is_refused() -> None:
     assert everything(model) == before
 
 
+@pytest.mark.integration(
+    "FSDP2 (fully_shard)",
+    convert="convert first, then shard",
+    fold="refused: gather the state, load it into an unsharded model, fold that",
+)
 @pytest.mark.usefixtures("one_process")
 def test_sharded_models() -> None:
     mesh = init_device_mesh("cpu", (1,))
@@ -68,6 +75,20 @@ def test_sharded_models() -> None:
     with pytest.raises(ValueError, match="must be whole, not sharded"):
         fold(model)
     assert all(torch.equal(p.full_tensor(), whole[n]) for n, p in model.named_parameters())
+
+
+@pytest.mark.integration("OptimizerDOConv", convert="of a sharded model refused: convert() first")
+@pytest.mark.usefixtures("one_process")
+def test_at_the_optimizer_of_a_sharded_model_the_reason_is_told() -> None:
+    mesh = init_device_mesh("cpu", (1,))
+    model = network()
+    rows = len(summary(model))
+    fully_shard(model, mesh=mesh)
+    optimizer = torch.optim.SGD(model.parameters(), 0.1)
+    with pytest.raises(ValueError, match=rf"[0-9] left: {torch_messages.SHARDED}"):
+        OptimizerDOConv(model, optimizer)
+    assert [row.reason for row in summary(model)] == [torch_messages.SHARDED] * rows
+    assert {type(p).__name__ for p in optimizer.param_groups[0]["params"]} == {"DTensor"}
 
 
 @pytest.mark.usefixtures("one_process")
@@ -94,6 +115,7 @@ def test_older_sharding_is_known_by_its_class(verb: Any) -> None:
         verb(nn.ModuleList([model]))
 
 
+@pytest.mark.integration("torch.distributed.checkpoint", resume="a plain one: in part")
 def test_a_plain_distributed_checkpoint_is_loaded_in_part(tmp_path: Path) -> None:
     """It lacks D, which a fresh conversion has as zeros."""
     from torch.distributed import checkpoint

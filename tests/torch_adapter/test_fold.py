@@ -29,6 +29,7 @@ def test_classes_keys_and_outputs(inplace: bool, D_mul: int | None) -> None:
     assert torch.equal(plain.eval()(images()), folded(images()))
 
 
+@pytest.mark.integration("torch.optim", "fold")
 def test_a_copy_shares_no_storage_and_changes_nothing_in_the_midst_of_training() -> None:
     model = trained_network(D_mul=11)
     model(images()).sum().backward()
@@ -70,6 +71,7 @@ def test_no_images() -> None:
     assert fold(trained_network()).eval()(images(0)).shape == (0, 5)
 
 
+@pytest.mark.integration("pickle, torch.save", "fold")
 def test_pickle_is_that_of_the_plain_model_and_needs_no_doconv(tmp_path: Path) -> None:
     plain = network().eval()
     folded = fold(convert(plain))

@@ -2,11 +2,8 @@
 
 from __future__ import annotations
 
-from pathlib import Path
 from typing import Any
 
-import onnx
-import onnxruntime
 import pytest
 import torch
 from torch import Tensor, nn
@@ -20,6 +17,8 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.[a-z_]+` is deprecated"),
     # torch 2.13's Dynamo instantiates each autograd.Function that it traces, and torch warns of it.
     pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated"),
+    # Which integrations/test_torch_export.py is about.
+    pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded"),
 ]
 
 LAYERS = {
@@ -55,6 +54,7 @@ def _fresh_compiler() -> None:
     torch.compiler.reset()
 
 
+@pytest.mark.integration("torch.compile", "train")
 @every_layer
 def test_compile_in_one_graph(build: Any) -> None:
     layer, x = trained(build)
@@ -70,6 +70,7 @@ def test_compile_in_one_graph_under_autocast() -> None:
         assert torch.equal(compiled(x), layer(x))
 
 
+@pytest.mark.integration("torch.func", "train")
 @pytest.mark.parametrize("name", ["conv", "grouped", "depthwise"])
 def test_compiled_transforms_differentiate_D_too(name: str) -> None:
     layer, x = trained(LAYERS[name])
@@ -93,6 +94,7 @@ def test_compiled_transforms_differentiate_D_too(name: str) -> None:
         torch.testing.assert_close(compiled(), function())
 
 
+@pytest.mark.integration("torch.compile", "train")
 @pytest.mark.parametrize("layout", [torch.contiguous_format, torch.channels_last], ids=str)
 def test_compile_by_inductor(layout: torch.memory_format) -> None:
     layer, x = trained(LAYERS["conv"])
@@ -102,6 +104,7 @@ def test_compile_by_inductor(layout: torch.memory_format) -> None:
     torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
 
 
+@pytest.mark.integration("torch.compile", "convert", "fold")
 @pytest.mark.parametrize("how", ["wrapped", "own"])
 def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
     model = nn.Sequential(nn.Conv2d(3, 4, 3), nn.ReLU())
@@ -122,6 +125,7 @@ def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
     assert type(model[0]) is nn.Conv2d
 
 
+@pytest.mark.integration("torch.export", "export")
 @every_layer
 def test_export(build: Any) -> None:
     layer, x = trained(build)
@@ -129,6 +133,7 @@ def test_export(build: Any) -> None:
     assert torch.equal(program.module()(x), layer(x))
 
 
+@pytest.mark.integration("torch.jit, torch.fx", "export")
 @every_layer
 def test_symbolic_trace(build: Any) -> None:
     layer, x = trained(build)  # within a model, where output_size is what it is by default
@@ -138,6 +143,9 @@ def test_symbolic_trace(build: Any) -> None:
 SCRIPTED = ("conv", "grouped", "depthwise", "free-columns", "reflect", "pointwise")
 
 
+@pytest.mark.integration(
+    "torch.jit, torch.fx", export="script: fold transposed layers and feature composition first"
+)
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_script(name: str) -> None:
     """Convolutions with kernel composition only: TorchScript is at its end; fold the rest."""
@@ -153,40 +161,14 @@ def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
     assert torch.equal(torch.jit.script(layer)(x), layer(x))
 
 
+@pytest.mark.integration("torch.jit, torch.fx", "export")
 @every_layer
 def test_trace(build: Any) -> None:
     layer, x = trained(build)
     assert torch.equal(torch.jit.trace(layer, x)(x), layer(x))
 
 
-# The exporter of torch 2.13 trips over deprecations of its own.
-@pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.parametrize("composition", ["kernel", "feature"])
-def test_onnx_graph_of_a_fold_is_that_of_the_plain_model(composition: str, tmp_path: Path) -> None:
-    """64 channels: the exporter computes constant expressions only up to 8192 elements."""
-    torch.manual_seed(0)
-    plain = nn.Sequential(nn.Conv2d(64, 64, 3), nn.ReLU(), nn.ConvTranspose2d(64, 8, 2)).eval()
-    model = train(convert(plain))
-    for layer in (model[0], model[2]):
-        layer.composition = composition
-    x = torch.randn(1, 64, 6, 6)
-
-    def exported(module: nn.Module, name: str) -> Path:
-        path = tmp_path / f"{name}.onnx"
-        torch.onnx.export(module, (x,), path, dynamo=True, verbose=False)
-        return path
-
-    def nodes(path: Path) -> list[str]:
-        return [node.op_type for node in onnx.load(path).graph.node]
-
-    folded = exported(fold(model), "folded")
-    assert nodes(folded) == nodes(exported(plain, "plain"))
-    assert nodes(exported(model, "unfolded")) != nodes(folded)
-    session = onnxruntime.InferenceSession(folded, providers=["CPUExecutionProvider"])
-    (y,) = session.run(None, {session.get_inputs()[0].name: x.numpy()})
-    torch.testing.assert_close(torch.from_numpy(y), model(x).detach(), rtol=1e-4, atol=1e-5)
-
-
+@pytest.mark.integration("torch.jit, torch.fx", "fold")
 def test_a_folded_model_scripts_where_the_unfolded_does_not() -> None:
     model, x = trained_network().eval(), images()
     torch.testing.assert_close(torch.jit.script(fold(model))(x), model(x))

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import warnings
 from typing import Any
 
 import pytest
@@ -59,6 +58,7 @@ def converted(model: nn.Module) -> nn.Module:
         return train(convert(model))
 
 
+@pytest.mark.integration("branch merging (RepVGG, MobileOne, timm)", convert="told")
 def test_convert_tells_of_blocks_that_merge() -> None:
     said = torch_messages.merged_elsewhere(1, "1.0", "switch_to_deploy")
     assert "1 converted layer(s)" in said
@@ -77,6 +77,7 @@ def test_by_whatever_name(name: str) -> None:
         convert(nn.Sequential(block(nn.Conv2d(3, 3, 3))))
 
 
+@pytest.mark.integration("branch merging (RepVGG, MobileOne, timm)", fold="fold first, then merge")
 def test_folded_first_a_merge_is_exact_and_no_layer_answers_to_its_names() -> None:
     model = converted(network())
     before = model(images())
@@ -113,6 +114,7 @@ class ConvLoRA(nn.Module):
         self.lora_B = nn.Parameter(torch.zeros(12, 6))
 
 
+@pytest.mark.integration("LoRA (peft)", convert="an adapter's own stay plain")
 def test_convolutions_of_an_adapter_stay_plain_with_the_reason() -> None:
     model = nn.Sequential(LoRA(nn.Conv2d(3, 4, 3)), ConvLoRA(), nn.Conv2d(4, 4, 3))
     # Three of four for one reason, which is said too.
@@ -139,6 +141,7 @@ def get_base_layer(layer: Any) -> Any:
     return layer
 
 
+@pytest.mark.integration("LoRA (peft)", train="refused: fold first", fold="fold first")
 def test_an_adapter_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_for() -> None:
     layer = DOConv2d(3, 4, 3)
     assert not hasattr(layer, "base_layer")
@@ -147,23 +150,3 @@ def test_an_adapter_is_refused_and_nobody_else_sees_the_attribute_that_it_asks_f
         get_base_layer(layer)
     plain = layer.fold()
     assert get_base_layer(plain) is plain
-
-
-def test_the_real_peft() -> None:
-    peft = pytest.importorskip("peft", reason="needs peft; the test above has its function")
-    config = peft.LoraConfig(target_modules=["0"], r=2)
-    head = nn.Flatten(), nn.Linear(64, 5)
-    model = train(convert(nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3), *head)))
-    with pytest.raises(ValueError, match="would merge wrong"):
-        peft.get_peft_model(model, config)
-    beside = peft.get_peft_model(model, peft.LoraConfig(target_modules=["3"], r=2))
-    assert isinstance(beside.merge_and_unload()[0], DOConv2d)  # on another layer: as ever
-    folded = fold(model)
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore")
-        adapted = peft.get_peft_model(folded, config)
-    for name, parameter in adapted.named_parameters():
-        if "lora_" in name:
-            nn.init.normal_(parameter)
-    before = adapted(images())
-    torch.testing.assert_close(adapted.merge_and_unload()(images()), before)

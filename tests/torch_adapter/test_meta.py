@@ -4,12 +4,11 @@ from __future__ import annotations
 
 import copy
 from collections.abc import Callable, Iterator
-from pathlib import Path
 from typing import Any
 
 import pytest
 import torch
-from torch import Tensor, nn
+from torch import nn
 
 from doconv_torch import CondConv2d, DOConv2d, convert, fold
 from tests.torch_adapter.helpers import ConvSame, images, network
@@ -55,6 +54,7 @@ FLOWS: dict[str, Callable[[nn.Module], None]] = {
 }
 
 
+@pytest.mark.integration("meta device", "convert", "train", resume="a plain state")
 @pytest.mark.parametrize("flow", FLOWS.values(), ids=FLOWS)
 @pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
 def test_D_is_zero_as_soon_as_it_has_memory(flow: Any, D_mul: int | None) -> None:
@@ -84,6 +84,7 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 }
 
 
+@pytest.mark.integration("meta device", "fold")
 @pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
 def test_layers(build: Any) -> None:
     with torch.device("meta"):
@@ -115,52 +116,3 @@ def test_a_parameter_is_made_of_one(monkeypatch: pytest.MonkeyPatch) -> None:
         model = convert(network())
     to_empty(model)
     assert not model[0].D.any()
-
-
-def test_the_real_accelerate() -> None:
-    accelerate = pytest.importorskip("accelerate", reason="needs accelerate; see above")
-    with accelerate.init_empty_weights():
-        model = convert(network())
-    assert model[0].D.is_meta
-    to_empty(model)
-    assert not model[0].D.any()
-
-
-def test_the_real_transformers(tmp_path: Path) -> None:
-    transformers = pytest.importorskip(
-        "transformers", reason="needs transformers; `by parameter` above is its function"
-    )
-    torch.use_deterministic_algorithms(False)
-
-    class Config(transformers.PretrainedConfig):
-        model_type = "small"
-
-    class Plain(transformers.PreTrainedModel):
-        config_class = Config
-
-        def __init__(self, config: Any) -> None:
-            super().__init__(config)
-            self.body = nn.Sequential(nn.Conv2d(3, 4, 3), nn.Conv2d(4, 4, 3, groups=4))
-            self.change()
-            self.post_init()
-
-        def change(self) -> None:
-            pass
-
-        def forward(self, x: Tensor) -> Tensor:
-            return self.body(x)
-
-    class Converted(Plain):
-        def change(self) -> None:
-            convert(self, inplace=True)
-
-    plain = Plain(Config())
-    plain.save_pretrained(tmp_path)
-    model = Converted.from_pretrained(tmp_path)
-    assert torch.equal(model(images()), plain(images()))
-    assert not model.body[0].D.any()
-    model(images()).sum().backward()
-    assert model.body[0].D.grad.any()
-    fold(model, inplace=True).save_pretrained(tmp_path / "folded")
-    again = Plain.from_pretrained(tmp_path / "folded")
-    torch.testing.assert_close(again(images()), plain(images()))

@@ -32,6 +32,7 @@ def ours(model: nn.Module) -> list[nn.Parameter]:
     return [p for name, p in model.named_parameters() if name.endswith((".D", "W_extra"))]
 
 
+@pytest.mark.integration("torch.optim", "convert")
 @every_optimizer
 @pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul>K"])
 def test_D_joins_the_group_of_its_weight_and_the_state_of_the_rest_stays(

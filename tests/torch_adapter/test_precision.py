@@ -80,6 +80,7 @@ def test_half_parameters_compose_to_a_rounding_or_two(
     np.testing.assert_array_less(abs(folded - exact), half_ulp(exact, dtype))
 
 
+@pytest.mark.integration("autocast", "train", "fold")
 @pytest.mark.parametrize("seed", range(4))
 @every_layer
 def test_bfloat16_autocast_trains_what_is_deployed(

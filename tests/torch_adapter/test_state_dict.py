@@ -31,6 +31,7 @@ class Backbone(nn.Module):
 COLUMNS = pytest.mark.parametrize("D_mul", [None, 9, 20], ids=["D_mul=None", "D_mul=K", "D_mul>K"])
 
 
+@pytest.mark.integration("state_dict, safetensors", resume="a plain one too")
 @COLUMNS
 @pytest.mark.parametrize("assign", [False, True], ids=["copy", "assign"])
 @pytest.mark.parametrize("build", [network, Backbone], ids=["network", "backbone"])
@@ -79,6 +80,7 @@ def test_every_process_loads_the_same() -> None:
     assert torch.equal(*loaded)
 
 
+@pytest.mark.integration("state_dict, safetensors", "save", "resume")
 @COLUMNS
 def test_a_converted_checkpoint_goes_round(D_mul: int | None, tmp_path: Path) -> None:
     model = trained_network(D_mul=D_mul).eval()
@@ -132,6 +134,7 @@ def test_a_converted_checkpoint_is_not_taken_for_a_plain_one() -> None:
         network().load_state_dict(state)
 
 
+@pytest.mark.integration("state_dict, safetensors", "save", "resume", "fold")
 @pytest.mark.parametrize("verb", [copy.deepcopy, fold], ids=["converted", "folded"])
 @pytest.mark.parametrize("D_mul", [None, 20], ids=["D_mul=K", "D_mul>K"])
 def test_safetensors(verb: Any, D_mul: int | None, tmp_path: Path) -> None:

@@ -33,6 +33,7 @@ def test_pickle_of_a_layer(ours: Any, protocol: int) -> None:
     torch.testing.assert_close(twin.fold()(x), layer(x))
 
 
+@pytest.mark.integration("pickle, torch.save", "save", "resume")
 def test_torch_save_of_a_whole_model() -> None:
     model, file = trained_network(D_mul=11).eval(), io.BytesIO()
     torch.save(model, file)
@@ -42,6 +43,7 @@ def test_torch_save_of_a_whole_model() -> None:
     assert fold(twin)[0].weight.requires_grad
 
 
+@pytest.mark.integration("AveragedModel (EMA, SWA)", "train", "fold")
 @COLUMNS
 def test_averaged_model_averages_W_and_D_and_can_be_folded(D_mul: int | None) -> None:
     model = trained_network(D_mul=D_mul).eval()
@@ -75,6 +77,7 @@ FUSED = {
 }
 
 
+@pytest.mark.integration("fuse_conv_bn_eval", "fold", "export")
 @pytest.mark.parametrize("layer", FUSED.values(), ids=FUSED.keys())
 def test_fusing_a_batch_norm_scales_the_composed_kernel(layer: Any) -> None:
     """Composition is linear in W for each output, so the scaled W gives the scaled kernel."""
@@ -85,6 +88,7 @@ def test_fusing_a_batch_norm_scales_the_composed_kernel(layer: Any) -> None:
     torch.testing.assert_close(fold(fused)(x), norm(layer(x)))
 
 
+@pytest.mark.integration("fuse_conv_bn_eval", export="D_mul above K: fold first")
 def test_fusing_with_more_columns_needs_a_fold_first() -> None:
     """fuse_conv_bn_eval knows of `weight` only; this is what the layer's documentation warns of."""
     layer, x = train(DOConv2d(4, 6, 3, D_mul=20)).eval(), torch.randn(2, 4, 6, 6)
@@ -108,6 +112,10 @@ UNDONE: dict[str, tuple[Callable[[nn.Module], object], Callable[[nn.Module], obj
 }
 
 
+@pytest.mark.integration(
+    "weight norm, spectral norm", convert="convert first", train="acts on W", fold="undo, then fold"
+)
+@pytest.mark.integration("pruning", convert="convert first", train="acts on W")
 @pytest.mark.parametrize(("do", "undo"), UNDONE.values(), ids=UNDONE.keys())
 @pytest.mark.filterwarnings("ignore:`torch.nn.utils.weight_norm` is deprecated")
 def test_norms_and_pruning_of_W_train_and_once_undone_fold(do: Any, undo: Any) -> None:
@@ -124,6 +132,7 @@ def test_norms_and_pruning_of_W_train_and_once_undone_fold(do: Any, undo: Any) -
     torch.testing.assert_close(fold(model)(images()), model(images()))
 
 
+@pytest.mark.integration("gradient checkpointing", "convert", "train")
 def test_gradient_checkpointing_is_exact() -> None:
     model, x = trained_network().eval(), images().requires_grad_()
     model(x).sum().backward()
@@ -152,6 +161,7 @@ def test_a_second_backward_pass_adds_up() -> None:
         torch.testing.assert_close(parameter.grad, expected)
 
 
+@pytest.mark.integration("pruning", fold="fold first, then prune")
 def test_pruning_belongs_after_fold() -> None:
     """W is sparse, but the kernel is W + D W."""
     model = trained_network()

@@ -1,0 +1,1 @@
+"""Accuracy after int8 quantization: `python -m benchmarks.int8`."""
