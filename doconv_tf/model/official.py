@@ -15,6 +15,7 @@ from doconv_keras.official import matched
 from doconv_tf.layers.arrays import write_W
 from doconv_tf.layers.families import family_of, write_kernel
 from doconv_tf.layers.nesting import check_keras, named_layers
+from doconv_tf.layers.swapping import check_changeable
 
 
 def load_official(
@@ -54,6 +55,7 @@ def load_official(
         >>> load_official(model, checkpoint)  # to deploy it
     """
     check_keras(model)
+    check_changeable(model)
     layers = named_layers(model)
     found = {name: _place(layer) for name, layer in layers.items()}
     places = {name: where for name, where in found.items() if where is not None}

@@ -10,6 +10,7 @@ from doconv_core import LayerState, State, check_state
 from doconv_tf.layers.arrays import WithW, read_W, to_numpy, write_W
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.nesting import check_keras
+from doconv_tf.layers.swapping import check_changeable
 from doconv_tf.model.walk import layers
 
 
@@ -43,6 +44,8 @@ def set_state(model: keras.layers.Layer, state: State) -> None:
     Raises:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
+    check_keras(model)
+    check_changeable(model)
     check_state(get_state(model), state)
     for name, layer in _with_state(model).items():
         given = state[name]
