@@ -11,7 +11,8 @@ SHARED_D = (
 )
 SHARED_WEIGHT = "its weight is also that of a layer which stays plain"
 ON_SERVERS = (
-    "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be set"
+    "a Trainer updates its arrays on the servers of a distributed kvstore, where they cannot be "
+    "set; fold a copy: fold(net), and write before the Trainer's first step"
 )
 CHANNELS_LAST = "its layout has the channels last"
 NO_MEMORY = "no memory for composing a kernel."

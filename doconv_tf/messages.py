@@ -64,6 +64,15 @@ def made_outside(layer: str) -> str:
     )
 
 
+def changed_from_within(model: str, fault: str) -> str:
+    return error(
+        f"the model {model!r} cannot be changed from within a function that is being traced, or "
+        "run by each replica",
+        {"fault": fault},
+        "Call this outside of tf.function, jax.jit and a distribution strategy's run().",
+    )
+
+
 # --- copies ------------------------------------------------------------------------------
 
 

@@ -10,11 +10,29 @@ from __future__ import annotations
 from typing import Any
 
 import keras
+from keras import ops
 
 from doconv_core.kernel.initialization import Start
+from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import read_W, write_W
 from doconv_tf.layers.hosts import becomes
-from doconv_tf.tensors.initialization import DEFAULT
+from doconv_tf.tensors.initialization import DEFAULT, made_where
+
+
+def check_changeable(model: keras.layers.Layer) -> None:
+    """Raise ValueError where no array has values yet, or each replica would change its own.
+
+    A replica's ``fold`` would write its kernels, and find the layers folded that another replica
+    shares with it: the replicas would then differ.
+    """
+    try:
+        ops.convert_to_numpy(ops.zeros(()))
+        for variable in model.variables[:1]:
+            with made_where(variable):
+                pass
+    except Exception as error:  # each backend has its own
+        fault = str(error).splitlines()[0] or type(error).__name__
+        raise ValueError(keras_messages.changed_from_within(model.name, fault)) from error
 
 
 def over_parameterize(

@@ -17,7 +17,7 @@ from doconv_tf.layers.copying import copied
 from doconv_tf.layers.families import family_of
 from doconv_tf.layers.folding import check_foldable, fold_
 from doconv_tf.layers.nesting import check_keras, everything, holders
-from doconv_tf.layers.swapping import over_parameterize
+from doconv_tf.layers.swapping import check_changeable, over_parameterize
 from doconv_tf.model.training import (
     forget_traces,
     forget_variables,
@@ -77,8 +77,9 @@ def convert(
 
     Raises:
         ValueError: D_mul is too small for a layer, a layer is not built, the root is a
-            convolution that cannot be converted, the model cannot be copied, or (in place) its
-            optimizer is already built and would not train D. The model is then as it was.
+            convolution that cannot be converted, the model cannot be copied, (in place) its
+            optimizer is already built and would not train D, or this is called from within a
+            traced function or a strategy's ``run``. The model is then as it was.
         TypeError: not a layer or model of Keras 3.
 
     Example:
@@ -87,6 +88,7 @@ def convert(
         ['DOConv2D']
     """
     check_keras(model)
+    check_changeable(model)
     start = start_of(D_init, W_extra_init)
     if not inplace:
         model = copied(model)
@@ -127,8 +129,9 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
 
     Raises:
         ValueError: a variable is not finite, a kernel does not fit its type, a layer is not
-            built or is of a subclass (so that its plain form is not known), or the model cannot
-            be copied. The model is then as it was.
+            built or is of a subclass (so that its plain form is not known), the model cannot be
+            copied, or this is called from within a traced function or a strategy's ``run``. The
+            model is then as it was.
         TypeError: not a layer or model of Keras 3.
 
     Numerics: the kernel is composed in float64 and rounded once to the variable's type.
@@ -139,6 +142,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         ['Conv2D']
     """
     check_keras(model)
+    check_changeable(model)
     for name, layer in over_parameterized(model):
         check_foldable(name, layer)
     if not inplace:

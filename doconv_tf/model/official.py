@@ -11,6 +11,7 @@ import keras
 from doconv_keras.model import official
 from doconv_tf.layers.families import DOCONV, family_of
 from doconv_tf.layers.nesting import check_keras
+from doconv_tf.layers.swapping import check_changeable
 
 
 def load_official(
@@ -51,4 +52,5 @@ def load_official(
         >>> load_official(model, checkpoint)  # to deploy it
     """
     check_keras(model)
+    check_changeable(model)
     official.load_official(family_of, DOCONV, attrgetter("name"), model, checkpoint, source)

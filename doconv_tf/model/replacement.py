@@ -13,6 +13,7 @@ from doconv_core.neighbours.xsepconv import corners_after, why_kept
 from doconv_tf.layers.copying import copied
 from doconv_tf.layers.hosts import HOSTS
 from doconv_tf.layers.nesting import check_keras, everything, holders
+from doconv_tf.layers.swapping import check_changeable
 from doconv_tf.layers.xsepconv import REPLACEABLE, XSepConv2D, become, built
 from doconv_tf.model.training import forget_traces, refuse_built_optimizer, warn_if_not_trained
 from doconv_tf.model.walk import candidates
@@ -64,6 +65,7 @@ def convert_depthwise(
         ['XSepConv2D', 'ReLU']
     """
     check_keras(model)
+    check_changeable(model)
     if not inplace:
         model = copied(model)
     # Decide everything, then build everything, then change the model: an error leaves it whole.

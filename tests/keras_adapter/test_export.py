@@ -1,0 +1,64 @@
+"""Folded, a model is handed on as the plain one would be; unfolded, correctly, and it is said."""
+
+from __future__ import annotations
+
+import json
+import warnings
+from collections import Counter
+from collections.abc import Callable
+from pathlib import Path
+from typing import Any
+
+import keras
+import numpy as np
+import pytest
+
+from doconv_tf import convert, fold
+from tests.keras_adapter.helpers import BACKEND, randomize_D, run
+
+pytestmark = pytest.mark.skipif(BACKEND != "tensorflow", reason="exported by TensorFlow")
+
+Run = Callable[[np.ndarray], np.ndarray]
+X = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
+
+
+def network() -> keras.Model:
+    """At 64 channels no exporter folds a composition by itself, as a constant."""
+    keras.utils.set_random_seed(0)
+    L = keras.layers
+    return keras.Sequential(
+        [
+            keras.Input((8, 8, 3), name="image"),
+            L.Conv2D(64, 3, padding="same", activation="relu"),
+            L.DepthwiseConv2D(3),
+            L.Conv2D(8, 3, strides=2, groups=2),
+            L.GlobalAveragePooling2D(),
+            L.Dense(3),
+        ],
+        name="exported",
+    )
+
+
+def saved_model(model: keras.Model, folder: Path) -> tuple[Run, Counter[str]]:
+    """TensorFlow Serving's: the graph of its signature."""
+    import tensorflow as tf
+
+    model.export(folder / "served", verbose=False)
+    served = tf.saved_model.load(str(folder / "served"))
+    graph = served.signatures["serving_default"].graph.as_graph_def()
+    called = [node for function in graph.library.function for node in function.node_def]
+    kinds = Counter(node.op for node in (*graph.node, *called))
+    return lambda x: served.serve(x).numpy(), kinds
+
+
+def litert(model: keras.Model, folder: Path) -> tuple[Run, Counter[str]]:
+    """What phones run."""
+    from tests.keras_adapter.litert import Interpreter
+
+    model.export(str(folder / "model.tflite"), format="litert", verbose=False)
+    interpreter = Interpreter((folder / "model.tflite").read_bytes())
+    return interpreter, interpreter.operators
+
+
+FORMATS = {"SavedModel": saved_model, "LiteRT": litert}
+every_format = pytest.mark.parametrize("export", FORMATS.values(), ids=FORMATS)
