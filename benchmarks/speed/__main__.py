@@ -29,7 +29,7 @@ SECONDS = "About how long to measure each table, after its warm-up."
 def main(
     again: Annotated[bool, typer.Option("--again", help="Also what is recorded.")] = False,
     only: Annotated[str, typer.Option(help="Tables with this in their name.")] = "",
-    seconds: Annotated[float, typer.Option(min=0, help=SECONDS)] = 25,
+    seconds: Annotated[float, typer.Option(min=0, help=SECONDS)] = 18,
     out: Annotated[Path, typer.Option(help="The records.")] = records.PATH,
 ) -> None:
     """Measure training steps, table by table; may be stopped at any time and called again."""

@@ -34,7 +34,8 @@ def _build_cache(block: Any, *args: Any) -> None:
 
 
 def _has_ours(block: Any) -> bool:
-    return getattr(block, "D", None) is not None or any(map(_has_ours, block._children.values()))
+    ours = getattr(block, "is_over_parameterized", False)
+    return ours or any(map(_has_ours, block._children.values()))
 
 
 def install() -> None:
