@@ -276,7 +276,8 @@ class RandomUse(RuleBasedStateMachine):
         """The network stays plain, and goes where the converted one does."""
         self.net = fold(self.net)
         self.new_optimizer()
-        before, converted = self.output(), convert(self.net, D_mul=D_mul)
+        before = self.output()
+        converted = convert(self.net, D_mul=D_mul, subclasses="parametrize")
         theirs = torch.optim.SGD(converted.parameters(), 0.05, momentum=0.9)
         try:
             over = OptimizerDOConv(self.net, self.optimizer, D_mul=D_mul)

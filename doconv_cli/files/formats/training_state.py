@@ -110,6 +110,7 @@ class Optimizer:
         key_of = dict(zip(self.numbers, keys, strict=True))
         state, after = self.state, dict[Any, Any]()
         count = 0
+        empty = {id(group) for group in self.groups if not group["params"]}
         for group in self.groups:
             numbers, names = [], []
             for old in group["params"]:
@@ -125,7 +126,7 @@ class Optimizer:
             if "param_names" in group:
                 group["param_names"] = names
         # Nobody gives a plain model's optimizer the empty group that D's of their own leave.
-        self.groups[:] = [group for group in self.groups if group["params"]]
+        self.groups[:] = [group for group in self.groups if group["params"] or id(group) in empty]
         state.clear()
         state.update(after)
 
