@@ -15,7 +15,6 @@ import pytest
 from tests.zoo import report
 from tests.zoo.examination import Zoo
 
-
 # A process that has loaded frameworks has threads, and Python 3.12 warns of forking such a one.
 pytestmark = pytest.mark.filterwarnings("ignore:.*use of fork:DeprecationWarning")
 
