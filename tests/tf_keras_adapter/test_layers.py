@@ -142,11 +142,15 @@ def test_the_config_rebuilds_the_layer(cls: Any) -> None:
 
 
 def test_variables_are_called_as_the_layer_is() -> None:
-    layer = doconv_tf_keras.DOConv2D(6, 3, D_mul=10, name="conv")
-    layer(image("Conv2D"))
-    assert [v.name for v in layer.variables] == [
-        "conv/kernel:0", "conv/bias:0", "conv/D:0", "conv/W_extra:0",
-    ]  # fmt: skip
+    ours = doconv_tf_keras.DOConv2D(6, 3, D_mul=10, name="conv")
+    theirs = tf_keras.layers.Conv2D(6, 3, name="conv")
+    for layer in (ours, theirs):
+        layer(image("Conv2D"))
+    doconv_tf_keras.convert(theirs, D_mul=10, inplace=True)
+    for layer in (ours, theirs):
+        assert [v.name for v in layer.variables] == [
+            "conv/kernel:0", "conv/bias:0", "conv/D:0", "conv/W_extra:0",
+        ]  # fmt: skip
 
 
 def test_regularizers_act_on_W_and_W_extra_and_leave_with_them() -> None:
