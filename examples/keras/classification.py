@@ -63,6 +63,13 @@ def prepared(name: str) -> Any:
     return sys.modules[getattr(keras.applications, name).__module__].preprocess_input
 
 
+class Top(keras.metrics.SparseTopKCategoricalAccuracy):
+    """Also of bfloat16, which TensorFlow 2.21 does not rank."""
+
+    def update_state(self, y_true: Any, y_pred: Any, sample_weight: Any = None) -> None:
+        super().update_state(y_true, keras.ops.cast(y_pred, "float32"), sample_weight)
+
+
 class Images:
     """The batches of the folders; those for training are cropped and mirrored at random."""
 
@@ -124,14 +131,14 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     def compiled(model: keras.Model) -> keras.Model:
         loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
         top1 = keras.metrics.SparseCategoricalAccuracy(name="top1")
-        top5 = keras.metrics.SparseTopKCategoricalAccuracy(5, name="top5")
+        top5 = Top(5, name="top5")
         model.compile(common.sgd(args, rate), loss, metrics=[top1, top5])
         return model
 
     def evaluate(model: keras.Model) -> dict[str, float]:
         return compiled(model).evaluate(images.validation(), return_dict=True)
 
-    with scope:
+    with scope():
         model = network(args.network, args.size, images.classes)
         if args.weights:
             model.load_weights(args.weights)
@@ -139,8 +146,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             model = convert(model, D_mul=args.D_mul)
         common.resume(args, compiled(model))
     common.train(args, model, images.per_epoch, images.training, images.validation())
-    deployed = fold(model) if args.do_conv == "all" else model
-    return common.finish(args, model, deployed, evaluate)
+    with scope():
+        deployed = fold(model) if args.do_conv == "all" else model
+        return common.finish(args, model, deployed, evaluate)
 
 
 if __name__ == "__main__":

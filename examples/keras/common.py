@@ -47,8 +47,10 @@ def options(description: str, network: str, stages: tuple[str, ...]) -> argparse
     return parser
 
 
-def start(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
-    """Fill in what was not given; the scope in which to make the network."""
+def start(
+    args: argparse.Namespace, settings: dict[str, Any]
+) -> Callable[[], contextlib.AbstractContextManager[Any]]:
+    """Fill in what was not given; the scope in which to make networks."""
     given = args.lr
     for name, value in settings.items():
         if getattr(args, name, None) is None:
@@ -59,13 +61,13 @@ def start(args: argparse.Namespace, settings: dict[str, Any]) -> Any:
     keras.utils.set_random_seed(args.seed)
     keras.config.set_dtype_policy("mixed_bfloat16" if args.bf16 else "float32")
     if not args.distribute:
-        return contextlib.nullcontext()
+        return contextlib.nullcontext
     if keras.backend.backend() == "tensorflow":
         import tensorflow as tf
 
-        return tf.distribute.MirroredStrategy().scope()
+        return tf.distribute.MirroredStrategy().scope
     keras.distribution.set_distribution(keras.distribution.DataParallel())
-    return contextlib.nullcontext()
+    return contextlib.nullcontext
 
 
 def no_data(rule: str, received: Path) -> NoReturn:

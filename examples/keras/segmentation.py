@@ -64,8 +64,8 @@ def network(name: str, classes: int) -> keras.Model:
         **ENCODERS[name],
     )  # fmt: skip
     backbone = models.DeepLabV3Backbone(
-        image_encoder=encoder, spatial_pyramid_pooling_key="P4", low_level_feature_key="P2",
-        upsampling_size=4, dilation_rates=[6, 12, 18], image_shape=(None, None, 3),
+        image_encoder=encoder, spatial_pyramid_pooling_key="P5", low_level_feature_key="P2",
+        upsampling_size=8, dilation_rates=[6, 12, 18], image_shape=(None, None, 3),
     )  # fmt: skip
     return models.DeepLabV3ImageSegmenter(backbone, num_classes=classes, preprocessor=None)
 
@@ -93,7 +93,7 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
     def evaluate(model: keras.Model) -> dict[str, float]:
         return compiled(model).evaluate(validation.batches(-1), return_dict=True)
 
-    with scope:
+    with scope():
         model = network(args.network, validation.classes)
         if args.weights:
             model.load_weights(args.weights)
@@ -103,8 +103,9 @@ def main(arguments: list[str] | None = None) -> dict[str, Any]:
             model = convert(model, where=where, D_mul=args.D_mul)
         common.resume(args, compiled(model))
     common.train(args, model, per_epoch, training.batches, validation.batches(-1))
-    deployed = fold(model) if args.do_conv != "none" else model
-    return common.finish(args, model, deployed, evaluate)
+    with scope():
+        deployed = fold(model) if args.do_conv != "none" else model
+        return common.finish(args, model, deployed, evaluate)
 
 
 if __name__ == "__main__":
