@@ -10,6 +10,7 @@ from typing import Any
 import pytest
 import torch
 from torch import distributed, nn
+from torch.distributed.checkpoint.state_dict import get_state_dict
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -87,6 +88,21 @@ def test_at_the_optimizer_of_a_sharded_model_the_reason_is_told() -> None:
         OptimizerDOConv(model, optimizer)
     assert [row.reason for row in summary(model)] == [torch_messages.SHARDED] * rows
     assert {type(p).__name__ for p in optimizer.param_groups[0]["params"]} == {"DTensor"}
+
+
+@pytest.mark.integration(
+    "torch.distributed.checkpoint", save="OptimizerDOConv: its optimizer's own state_dict()"
+)
+@pytest.mark.usefixtures("one_process")
+def test_of_an_optimizer_with_D_get_state_dict_knows_no_name() -> None:
+    """torch 2.13 asks the model for the name of every parameter; examples/torch/ddp.py says so."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    OptimizerDOConv(model, optimizer)
+    model(images()).sum().backward()
+    optimizer.step()
+    with pytest.raises(KeyError):
+        get_state_dict(model, optimizer)
 
 
 @pytest.mark.usefixtures("one_process")
