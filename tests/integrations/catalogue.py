@@ -75,6 +75,9 @@ TORCH = Framework(
         Integration("torch.jit, torch.fx", "fold export"),
         Integration("torch.export", "fold export"),
         Integration("ONNX", "fold export", ("onnx", "onnxruntime")),
+        Integration("AOTInductor", "fold export"),
+        Integration("torchao PT2E (int8)", "fold export", ("torchao",)),
+        Integration("onnxruntime static (int8)", "fold export", ("onnxruntime",)),
     ),
 )
 

@@ -1,4 +1,4 @@
-"""int8 after fold costs a network what it costs a plain one: the records, and the page they make."""
+"""int8 costs a folded network what it costs a plain one: the records, and the page they make."""
 
 from __future__ import annotations
 

@@ -91,6 +91,21 @@ def test_at_the_optimizer_of_a_sharded_model_the_reason_is_told() -> None:
     assert {type(p).__name__ for p in optimizer.param_groups[0]["params"]} == {"DTensor"}
 
 
+@pytest.mark.integration(
+    "torch.distributed.checkpoint", save="OptimizerDOConv: its optimizer's own state_dict()"
+)
+@pytest.mark.usefixtures("one_process")
+def test_of_an_optimizer_with_D_get_state_dict_knows_no_name() -> None:
+    """torch 2.13 asks the model for the name of every parameter; examples/torch/ddp.py says so."""
+    model = network()
+    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
+    OptimizerDOConv(model, optimizer)
+    model(images()).sum().backward()
+    optimizer.step()
+    with pytest.raises(KeyError):
+        get_state_dict(model, optimizer)
+
+
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("name", ["weight", "D", "W_extra"])
 def test_one_sharded_array(name: str) -> None:
