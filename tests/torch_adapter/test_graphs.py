@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import Any
 
@@ -12,6 +13,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
+from doconv_core.native import products
 from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, train, trained_network
 
@@ -50,6 +52,16 @@ def gradients(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
     return [x.grad, *(p.grad for p in layer.parameters())]  # type: ignore[list-item]
 
 
+@pytest.fixture
+def usual_way() -> Iterator[None]:
+    with products.unused():
+        yield
+
+
+the_usual_way = pytest.mark.usefixtures("usual_way")
+"""A graph holds operators, so its bits are those of a layer without the compiled kernel."""
+
+
 @pytest.fixture(autouse=True)
 def _fresh_compiler() -> None:
     torch.compiler.reset()
@@ -63,6 +75,7 @@ def test_compile_in_one_graph(build: Any) -> None:
     torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
 
 
+@the_usual_way
 def test_compile_in_one_graph_under_autocast() -> None:
     layer, x = trained(LAYERS["conv"])
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
@@ -122,6 +135,7 @@ def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
     assert type(model[0]) is nn.Conv2d
 
 
+@the_usual_way
 @every_layer
 def test_export(build: Any) -> None:
     layer, x = trained(build)
@@ -129,6 +143,7 @@ def test_export(build: Any) -> None:
     assert torch.equal(program.module()(x), layer(x))
 
 
+@the_usual_way
 @every_layer
 def test_symbolic_trace(build: Any) -> None:
     layer, x = trained(build)  # within a model, where output_size is what it is by default
@@ -138,6 +153,7 @@ def test_symbolic_trace(build: Any) -> None:
 SCRIPTED = ("conv", "grouped", "depthwise", "free-columns", "reflect", "pointwise")
 
 
+@the_usual_way
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_script(name: str) -> None:
     """Convolutions with kernel composition only: TorchScript is at its end; fold the rest."""
@@ -147,12 +163,14 @@ def test_script(name: str) -> None:
     torch.testing.assert_close(gradients(scripted, scripted, x), gradients(layer, layer, x))
 
 
+@the_usual_way
 @pytest.mark.parametrize(("cls", "ndim"), [(DOConv1d, 1), (DOConv3d, 3)])
 def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
     layer, x = train(cls(4, 6, 3)), torch.randn(1, 4, *(5,) * ndim)
     assert torch.equal(torch.jit.script(layer)(x), layer(x))
 
 
+@the_usual_way
 @every_layer
 def test_trace(build: Any) -> None:
     layer, x = trained(build)
