@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -9,6 +10,7 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
+from doconv_core.native import products
 from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, train, trained_network
 
@@ -49,6 +51,16 @@ def gradients(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
     return [x.grad, *(p.grad for p in layer.parameters())]  # type: ignore[list-item]
 
 
+@pytest.fixture
+def usual_way() -> Iterator[None]:
+    with products.unused():
+        yield
+
+
+the_usual_way = pytest.mark.usefixtures("usual_way")
+"""A graph holds operators, so its bits are those of a layer without the compiled kernel."""
+
+
 @pytest.fixture(autouse=True)
 def _fresh_compiler() -> None:
     torch.compiler.reset()
@@ -63,6 +75,7 @@ def test_compile_in_one_graph(build: Any) -> None:
     torch.testing.assert_close(gradients(compiled, layer, x), gradients(layer, layer, x))
 
 
+@the_usual_way
 def test_compile_in_one_graph_under_autocast() -> None:
     layer, x = trained(LAYERS["conv"])
     compiled = torch.compile(layer, fullgraph=True, backend="aot_eager")
@@ -126,6 +139,7 @@ def test_converting_a_compiled_model_in_place_trains_its_D(how: str) -> None:
 
 
 @pytest.mark.integration("torch.export", "export")
+@the_usual_way
 @every_layer
 def test_export(build: Any) -> None:
     layer, x = trained(build)
@@ -134,6 +148,7 @@ def test_export(build: Any) -> None:
 
 
 @pytest.mark.integration("torch.jit, torch.fx", "export")
+@the_usual_way
 @every_layer
 def test_symbolic_trace(build: Any) -> None:
     layer, x = trained(build)  # within a model, where output_size is what it is by default
@@ -146,6 +161,7 @@ SCRIPTED = ("conv", "grouped", "depthwise", "free-columns", "reflect", "pointwis
 @pytest.mark.integration(
     "torch.jit, torch.fx", export="script: fold transposed layers and feature composition first"
 )
+@the_usual_way
 @pytest.mark.parametrize("name", SCRIPTED)
 def test_script(name: str) -> None:
     """Convolutions with kernel composition only: TorchScript is at its end; fold the rest."""
@@ -155,6 +171,7 @@ def test_script(name: str) -> None:
     torch.testing.assert_close(gradients(scripted, scripted, x), gradients(layer, layer, x))
 
 
+@the_usual_way
 @pytest.mark.parametrize(("cls", "ndim"), [(DOConv1d, 1), (DOConv3d, 3)])
 def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
     layer, x = train(cls(4, 6, 3)), torch.randn(1, 4, *(5,) * ndim)
@@ -162,6 +179,7 @@ def test_script_in_other_dimensions(cls: Any, ndim: int) -> None:
 
 
 @pytest.mark.integration("torch.jit, torch.fx", "export")
+@the_usual_way
 @every_layer
 def test_trace(build: Any) -> None:
     layer, x = trained(build)
