@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import gc
+from collections.abc import Iterator
 from pathlib import Path
 
 import pytest
@@ -17,6 +19,14 @@ NEEDS = {
     "official weights.h5": "h5py", "official h5": "h5py",
 }  # fmt: skip
 COUNT = 40
+
+
+@pytest.fixture(autouse=True)
+def _others_objects_aside() -> Iterator[None]:
+    """Keras's folding looks through all objects: not through the frameworks' and pytest's own."""
+    gc.freeze()
+    yield
+    gc.unfreeze()
 
 
 @pytest.mark.filterwarnings("ignore")  # what damaged files make of frameworks is not the subject

@@ -268,6 +268,8 @@ class RandomUse(RuleBasedStateMachine):
     @rule()
     def script_what_is_folded(self) -> None:
         before, plain = self.output(), fold(self.net).eval()
+        for part in plain.modules():
+            part._forward_hooks.clear()  # which TorchScript would compile
         if not {"experts", "own forward"} & set(self.kinds):
             assert torch.allclose(torch.jit.script(plain)(images()), before, atol=1e-5)
 
@@ -322,7 +324,7 @@ def _random_state() -> Iterator[None]:
 
 
 RandomUse.TestCase.settings = settings(
-    max_examples=40,
+    max_examples=28,
     stateful_step_count=15,
     deadline=None,
     derandomize=True,
