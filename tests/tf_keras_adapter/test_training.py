@@ -35,9 +35,14 @@ def moved(model: Any) -> list[bool]:
     return [bool(layer.D.numpy().any()) for layer in over_parameterized(model)]
 
 
+FIT = {
+    **{f"{name}-graph": (build, False) for name, build in BUILD.items()},
+    "functional-xla": (small_functional, True),
+}
+
+
 @pytest.mark.integration("tf_keras: model.fit", "convert", "train", "fold")
-@pytest.mark.parametrize("jit_compile", [False, True], ids=["graph", "xla"])
-@pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+@pytest.mark.parametrize(("build", "jit_compile"), FIT.values(), ids=FIT)
 def test_fit_trains_every_D_and_the_folded_model_predicts_the_same(
     build: Any, jit_compile: bool
 ) -> None:
@@ -98,7 +103,7 @@ def test_a_legacy_optimizer_takes_D_as_it_comes() -> None:
     assert all(moved(model))
 
 
-@pytest.mark.parametrize("build", BUILD.values(), ids=BUILD)
+@pytest.mark.parametrize("build", [small_functional, subclassed])
 def test_what_was_traced_before_is_traced_anew(build: Any) -> None:
     model, (x, labels) = build(), batch()
     plain = model.predict(x, verbose=0)

@@ -7,7 +7,7 @@ from collections.abc import Iterable
 from itertools import groupby
 from pathlib import Path
 
-from tests.zoo.report import PLAIN, Row, read
+from tests.zoo.report import NOT_RUN, PLAIN, Row, read
 
 HEAD = """# Other people's networks
 
@@ -46,9 +46,11 @@ def _section(zoo: str, rows: list[Row]) -> str:
     counts = [f"{fine} of {len(rows)} networks are converted, trained, folded and loaded"]
     counts += [f"{plain} fail as plain networks"] * bool(plain)
     counts += [f"{none} have nothing to convert"] * bool(none)
-    failed = len(rows) - fine - plain - none
+    waiting = sum(row.result == NOT_RUN for row in rows)
+    counts += [f"{waiting} were not run"] * bool(waiting)
+    failed = len(rows) - fine - plain - none - waiting
     counts += [f"{failed} fail"] * bool(failed)
-    where = "; ".join(sorted({f"{row.versions}, on {row.machine}" for row in rows}))
+    where = "; ".join(sorted({f"{row.versions}, on {row.machine}" for row in rows if row.machine}))
     lines = [f"## {zoo}", "", f"{'; '.join(counts)}. {where}.", ""]
     lines += [f"| {' | '.join(COLUMNS)} |", "|---|" + "--:|" * (len(COLUMNS) - 2) + "---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
@@ -61,7 +63,7 @@ def _section(zoo: str, rows: list[Row]) -> str:
 def _cells(row: Row) -> tuple[str, ...]:
     result = " ".join(row.result.split())[:150].replace("|", "\\|").replace("<", "&lt;")
     if row.result != "ok":
-        return (row.name, f"{row.parameters:,}", *[""] * 6, result)
+        return (row.name, f"{row.parameters:,}" if row.parameters else "", *[""] * 6, result)
     converted, figures = f"{row.converted} of {row.convolutions}", (row.folded, row.nudged)
     return (row.name, f"{row.parameters:,}", converted, str(row.moved), f"{row.unchanged:g}",
             *(f"{each:.1e}" for each in figures), f"{row.reloaded:g}", result)  # fmt: skip

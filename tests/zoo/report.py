@@ -38,6 +38,9 @@ PLAIN = "plain: "
 DONE = ("ok", "nothing to convert")
 """The results that need no second try."""
 
+NOT_RUN = "not run"
+"""The result of a network that an interrupted program has not come to."""
+
 PROCESSES = multiprocessing.get_context("fork")  # what is imported need not be imported again
 
 
@@ -113,12 +116,12 @@ def main(zoo: Zoo, description: str | None, choose: Any = None) -> int:
         choose(parser)
     given = parser.parse_args()
     networks = [each for each in zoo.networks(given) if given.only in f"{each.zoo} {each.name}"]
-    rows: dict[tuple[str, str], Row] = {}
+    rows = {(each.zoo, each.name): Row(each.zoo, each.name, NOT_RUN) for each in networks}
     if given.resume and given.report.exists():
-        rows = {(row.zoo, row.name): row for row in read(given.report) if row.result in DONE}
+        rows |= {(row.zoo, row.name): row for row in read(given.report)}
     failed = 0
     for number, network in enumerate(networks, 1):
-        if (network.zoo, network.name) in rows:
+        if rows[network.zoo, network.name].result in DONE:
             continue
         row = rows[network.zoo, network.name] = _in_process(zoo, network)
         _write(given.report, rows.values())
@@ -173,7 +176,8 @@ def _child(zoo: Zoo, network: Any, row: Row, sender: Any) -> None:
             examine(zoo, network, row, reached, folder)
     except Exception as error:
         traceback.print_exc()
-        said = " ".join(str(error).split())[:200]
+        lines = map(str.strip, str(error).splitlines())  # of MXNet's, with its own traceback
+        said = " ".join(line for line in lines if not line.startswith(("Traceback", "File ")))[:200]
         reached(f"{row.result}: {type(error).__name__}: {said}")
     sys.stdout.flush()
     sys.stderr.flush()
