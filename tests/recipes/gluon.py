@@ -193,8 +193,9 @@ def _c4(**options: Any) -> Any:
 
 def _fpn(**options: Any) -> Any:
     options.pop("pretrained_base")
-    return gluoncv.model_zoo.get_model(
-        "custom_faster_rcnn_fpn", classes=gluoncv.data.COCODetection.CLASSES, pretrained_base=False,
+    # The zoo's table has a double-head one by this name.
+    return gluoncv.model_zoo.rcnn.faster_rcnn.faster_rcnn.custom_faster_rcnn_fpn(
+        classes=gluoncv.data.COCODetection.CLASSES, pretrained_base=False,
         base_network_name="resnet18_v1b", num_fpn_filters=16, num_box_head_dense_filters=16,
         roi_size=(4, 4), min_stage=2, max_stage=6, strides=(4, 8, 16, 32, 64),
         scales=(2, 4, 8, 16, 32), **FEW, **options,
