@@ -2,6 +2,7 @@
 # make test    everything, in every environment; its exit status is the tests'
 # make check   linters, the core and PyTorch's star: what to run between two commits
 # make test-zoo  other people's networks, whole zoos, a row each in build/zoo-*.csv (an hour)
+# make test-recipes-torch  examples/torch and examples/keras on tiny data, with other people's networks
 # make lint    ruff and mypy
 # make mutate  put mistakes in; the tests must catch each
 # make package the distributions in dist/, checked; make test-install: every extra, installed
@@ -25,8 +26,8 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-oldest test-jax test-keras-on-torch test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes-torch test-install check lint mutate fuzz stubs pyright docs \
-    pictures package bench data evidence clean
+    test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes-torch test-install check lint \
+    mutate fuzz stubs pyright docs pictures package bench data evidence clean
 
 demo: .venv/.made-$(FRAMEWORK)
 	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
@@ -130,8 +131,8 @@ evidence: .venv-star/.made
 	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras .venv-zoo-torch \
-	    .venv-tf-models build dist docs/_build
+	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
+	    .venv-zoo-torch .venv-tf-models build dist docs/_build
 
 .venv/.made-%: pyproject.toml constraints/numpy1.txt
 	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
