@@ -5,6 +5,7 @@
 # make test-recipes  every recipe on all its data sets, and every network it accepts (an hour)
 # make test-integrations  with Lightning, transformers, Accelerate and others, which it installs
 # make soak    thousands of steps, conversions and threads: memory and bits stay; some minutes
+# make test-recipes-torch  examples/torch and examples/keras on tiny data, with other people's networks
 # make lint    ruff and mypy
 # make coverage  what the tests execute, over all environments: half an hour
 # make mutate  put mistakes in; the tests must catch each

@@ -55,7 +55,7 @@ HEAVY = {
 }
 SQUARES = "--network deeplabv3plus_resnet18 --batch-size 2 --crop 32 --workers 1"
 WITH_KERAS_HUB = {
-    "DeepLabV3+, VOC": Case("segmentation", "deeplabv3plus_resnet18", "voc", SQUARES, 22),
+    "DeepLabV3+, VOC": Case("segmentation", "deeplabv3plus_resnet18", "voc", SQUARES, 20),
     "DeepLabV3+, backbone, Cityscapes": Case(
         "segmentation", "deeplabv3plus_resnet18", "cityscapes", f"{SQUARES} --do-conv backbone", 17
     ),
