@@ -85,8 +85,9 @@ def checks(make: Callable[[], Subject], steps: int) -> Iterator[tuple[str, Calla
     yield f"evaluation by {THREADS} threads", by_threads
     for name, predict in subject.loaders().items():
         yield name, lambda predict=predict: same(predict(), expected)
-    yield "convert and fold in place", lambda: flat(subject.cycle, steps // 10)
-    yield "convert and fold, network anew", lambda: flat(lambda: make().cycle(), steps // 20)
+    cycles = steps // 10 // subject.cost
+    yield "convert and fold in place", lambda: flat(subject.cycle, cycles)
+    yield "convert and fold, network anew", lambda: flat(lambda: make().cycle(), cycles // 2)
 
 
 def soak(framework: str, steps: int) -> int:

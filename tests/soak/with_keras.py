@@ -10,6 +10,8 @@ from tests.soak.subject import Subject
 
 
 class Network(Subject):
+    cost = 10  # every change is traced anew
+
     def __init__(self) -> None:
         keras.backend.clear_session()  # it keeps every graph, of plain networks too
         keras.utils.set_random_seed(0)
