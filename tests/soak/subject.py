@@ -21,6 +21,10 @@ class Subject(ABC):
         """Fold in place, train a step, convert in place, train a step."""
 
     @abstractmethod
+    def control(self) -> None:
+        """What cycle() does, without folding and converting: the framework's own growth."""
+
+    @abstractmethod
     def weights(self) -> bytes:
         """All that is trained."""
 
