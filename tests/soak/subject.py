@@ -9,6 +9,9 @@ from collections.abc import Callable, Mapping
 class Subject(ABC):
     """A converted network and its optimizer; a new one begins as every other did, to the bit."""
 
+    cost = 1
+    """Of a cycle, roughly, in another framework's: there are so many fewer."""
+
     @abstractmethod
     def step(self) -> None:
         """One step of training, on the same batch."""
@@ -16,6 +19,10 @@ class Subject(ABC):
     @abstractmethod
     def cycle(self) -> None:
         """Fold in place, train a step, convert in place, train a step."""
+
+    @abstractmethod
+    def control(self) -> None:
+        """What cycle() does, without folding and converting: the framework's own growth."""
 
     @abstractmethod
     def weights(self) -> bytes:

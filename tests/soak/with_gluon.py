@@ -46,6 +46,10 @@ class Network(Subject):
         convert(self.model, inplace=True, trainer=self.trainer)
         self.step()
 
+    def control(self) -> None:
+        self.step()
+        self.step()
+
     def weights(self) -> bytes:
         parameters = self.model.collect_params().values()
         return b"".join(each.data().asnumpy().tobytes() for each in parameters)

@@ -10,6 +10,8 @@ from tests.soak.subject import Subject
 
 
 class Network(Subject):
+    cost = 10  # every change is traced anew
+
     def __init__(self) -> None:
         keras.backend.clear_session()  # it keeps every graph, of plain networks too
         keras.utils.set_random_seed(0)
@@ -39,6 +41,11 @@ class Network(Subject):
             # Anew: a compiled model whose optimizer is built is not converted.
             self.model.compile()
             change(self.model, inplace=True)
+            self.compile()
+            self.step()
+
+    def control(self) -> None:
+        for _ in range(2):  # Keras 3.15 on TensorFlow 2.21 keeps 5 MiB of each traced step
             self.compile()
             self.step()
 

@@ -54,6 +54,10 @@ class Network(Subject):
         convert(self.model, inplace=True, optimizer=self.optimizer)
         self.step()
 
+    def control(self) -> None:
+        self.step()
+        self.step()
+
     def weights(self) -> bytes:
         return b"".join(p.detach().numpy().tobytes() for p in self.model.parameters())
 
