@@ -40,7 +40,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
         "layers": {"parametrized"},
         "model": {"at_optimizer", "checks"},
     },
-    "doconv_tf": {"layers": {"copying", "nesting", "swapping"}},
+    "doconv_tf": {"layers": {"copying", "exporting", "nesting", "swapping"}},
     "doconv_tf_keras": {"layers": {"copying", "nesting", "swapping"}},
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
