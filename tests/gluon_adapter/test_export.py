@@ -5,9 +5,12 @@ from __future__ import annotations
 import json
 from collections import Counter
 from pathlib import Path
+from types import ModuleType
 from typing import Any
 
 import numpy as np
+import onnx
+import onnxruntime
 import pytest
 
 from doconv_gluon import convert, fold
@@ -84,3 +87,49 @@ def test_an_unfolded_one_computes_the_same(run: Any, tmp_path: Path) -> None:
     files = exported(net, tmp_path / "net")
     assert operators(files[0])["_linalg_gemm"] > 0
     np.testing.assert_allclose(run(*files), expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.fixture
+def onnx_of_mxnet(monkeypatch: pytest.MonkeyPatch) -> None:
+    """MXNet 1.9.1 reads two tables that onnx 1.19 has dropped; 1.18 and older have them."""
+    types = {onnx.helper.np_dtype_to_tensor_dtype(np.dtype(t)): np.dtype(t) for t in ("f4", "i8")}
+    tables = ModuleType("onnx.mapping")
+    tables.TENSOR_TYPE_TO_NP_TYPE = types  # type: ignore[attr-defined]
+    tables.NP_TYPE_TO_TENSOR_TYPE = {v: k for k, v in types.items()}  # type: ignore[attr-defined]
+    monkeypatch.setattr(onnx, "mapping", tables, raising=False)
+
+
+def to_onnx(net: Any, path: Path) -> Path:
+    path = path.with_suffix(".onnx")
+    mx.onnx.export_model(
+        *exported(net, path),
+        in_shapes=[(1, *X.shape[1:])],
+        in_types=[np.float32],
+        dynamic=True,
+        dynamic_input_shapes=[(None, *X.shape[1:])],
+        onnx_file_path=str(path),
+    )
+    return path
+
+
+@pytest.mark.integration("ONNX from MXNet", "fold", "export")
+@pytest.mark.usefixtures("onnx_of_mxnet")
+def test_a_folded_network_is_the_plain_one_in_onnx_too(tmp_path: Path) -> None:
+    plain = network()
+    net = disturb(convert(plain))
+    expected = net(ndarray(X)).asnumpy()
+    files = [to_onnx(n, tmp_path / f"{i}") for i, n in enumerate((plain, fold(net)))]
+    kinds = [Counter(node.op_type for node in onnx.load(path).graph.node) for path in files]
+    assert kinds[0] == kinds[1]
+    options = onnxruntime.SessionOptions()
+    options.log_severity_level = 3  # it tells of every weight that it is among the inputs
+    session = onnxruntime.InferenceSession(files[1], options, providers=["CPUExecutionProvider"])
+    (found,) = session.run(None, {"data": X})
+    np.testing.assert_allclose(found, expected, rtol=1e-4, atol=1e-5)
+
+
+@pytest.mark.integration("ONNX from MXNet", export="unfolded: refused by MXNet; fold first")
+@pytest.mark.usefixtures("onnx_of_mxnet")
+def test_an_unfolded_one_is_refused_by_mxnet(tmp_path: Path) -> None:
+    with pytest.raises(AttributeError, match=r"No conversion function .* _linalg_gemm"):
+        to_onnx(disturb(convert(network())), tmp_path / "net")
