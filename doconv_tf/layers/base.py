@@ -15,6 +15,7 @@ from doconv_keras.layers.do_conv import OverParameterized, Seams
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.copying import copied
+from doconv_tf.layers.exporting import warn_if_exporting
 from doconv_tf.layers.folding import folded_copy
 from doconv_tf.layers.hosts import FLOATING, HOSTS, refuse_legacy, why_plain
 from doconv_tf.layers.swapping import drop_D, over_parameterize
@@ -175,6 +176,11 @@ class DOConvNd(OverParameterized, keras.layers.Layer):
         """A plain layer's file has no D: it means the layer that computes the same."""
         if not load_plain(self, store):
             keras.layers.Layer.load_own_variables(self, store)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
+        if self.built and self.D is not None:
+            warn_if_exporting(save_type)
+        return super()._trackable_children(save_type, **kwargs)
 
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: LoRA would freeze W and D and then not be read; fold first.

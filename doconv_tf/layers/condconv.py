@@ -20,6 +20,7 @@ from doconv_core.kernel.initialization import Start
 from doconv_core.model.signature import HostSignature
 from doconv_core.neighbours.condconv import validate_evaluation, validate_routing
 from doconv_tf.layers.arrays import load_plain
+from doconv_tf.layers.exporting import warn_if_exporting
 from doconv_tf.layers.folding import folded_copy
 from doconv_tf.layers.hosts import FLOATING, refuse_legacy
 from doconv_tf.layers.routing import Routing
@@ -275,6 +276,11 @@ class CondConvNd(keras.layers.Layer):
             ValueError: a variable is not finite, or the layer is not built.
         """
         return folded_copy(self)
+
+    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
+        if self.built and self.D is not None:
+            warn_if_exporting(save_type)
+        return super()._trackable_children(save_type, **kwargs)
 
 
 def _side_by_side(experts: Any) -> Any:

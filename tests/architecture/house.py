@@ -41,7 +41,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
         "layers": {"exporting", "parametrized"},
         "model": {"at_optimizer", "checks"},
     },
-    "doconv_tf": {"layers": {"base", "copying", "nesting", "swapping"}},
+    "doconv_tf": {"layers": {"base", "copying", "exporting", "nesting", "swapping"}},
     "doconv_tf_keras": {"layers": {"base", "copying", "nesting", "swapping"}},
     "doconv_gluon": {
         "": {"model_zoo", "mxnet"},
