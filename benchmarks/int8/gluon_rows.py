@@ -7,9 +7,9 @@ from importlib.metadata import version
 from typing import Any
 
 import numpy as np
-from benchmarks.int8.row import Row, pairs, percent
 from numpy.typing import NDArray
 
+from benchmarks.int8.row import Row, pairs, percent
 from doconv_gluon.mxnet import mx
 
 Images = NDArray[np.float32]

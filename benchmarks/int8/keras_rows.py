@@ -10,8 +10,9 @@ from typing import Any
 import keras
 import numpy as np
 import tensorflow as tf
-from benchmarks.int8.row import Row, pairs, percent
 from numpy.typing import NDArray
+
+from benchmarks.int8.row import Row, pairs, percent
 
 Images = NDArray[np.float32]
 CALIBRATION = 256
