@@ -2,7 +2,7 @@
 
 python -m benchmarks.files --preset full
 
-The record of docs/files.md's table is results/files/full.json. Needs PyTorch, to write the files,
+The record of docs/performance.md's table is results/files/full.json. Needs PyTorch, to write the files,
 and Linux, to measure.
 """
 
@@ -107,7 +107,7 @@ def _run(*arguments: str | Path) -> tuple[int, float]:
 
 
 def markdown(rows: list[dict[str, Any]]) -> str:
-    """The table of docs/files.md."""
+    """The table of docs/performance.md."""
     lines = ["| | " + " | ".join(f"`{command}`" for command in COMMANDS) + " |",
              "|---" * (1 + len(COMMANDS)) + "|"]  # fmt: skip
     for row in rows:

@@ -194,7 +194,7 @@ def test_the_command_is_measured(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 def test_the_page_shows_the_committed_record() -> None:
     record = json.loads((ROOT / "benchmarks/results/files/full.json").read_text())
-    assert files.markdown(record["rows"]) in (ROOT / "docs/files.md").read_text()
+    assert files.markdown(record["rows"]) in (ROOT / "docs/performance.md").read_text()
 
 
 # --- the tables of docs/performance.md -----------------------------------------------------
