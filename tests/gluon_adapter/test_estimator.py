@@ -15,6 +15,9 @@ from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, layers_of, network
 from tests.star.backends.backend_gluon import ndarray
 
+# MXNet 1.9.1's, of nd.array: it looks whether the array is one of SciPy's sparse ones.
+pytestmark = pytest.mark.filterwarnings("ignore:Please import `csr_matrix`:DeprecationWarning")
+
 estimators = mx.gluon.contrib.estimator
 
 

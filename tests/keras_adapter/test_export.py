@@ -22,7 +22,7 @@ Run = Callable[[np.ndarray], np.ndarray]
 X = np.random.default_rng(0).normal(size=(3, 8, 8, 3)).astype(np.float32)
 
 
-def network() -> keras.Model:
+def network(groups: int = 2) -> keras.Model:
     """At 64 channels no exporter folds a composition by itself, as a constant."""
     keras.utils.set_random_seed(0)
     L = keras.layers
@@ -31,7 +31,7 @@ def network() -> keras.Model:
             keras.Input((8, 8, 3), name="image"),
             L.Conv2D(64, 3, padding="same", activation="relu"),
             L.DepthwiseConv2D(3),
-            L.Conv2D(8, 3, strides=2, groups=2),
+            L.Conv2D(8, 3, strides=2, groups=groups),
             L.GlobalAveragePooling2D(),
             L.Dense(3),
         ],
