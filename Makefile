@@ -97,7 +97,7 @@ test-recipes: .venv-recipes/.made
 
 # What needs more than the star's frameworks, or takes long: a minute or two.
 test-integrations: .venv-integrations/.made
-	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-integrations/bin/python -m pytest \
+	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch,keras KERAS_BACKEND=tensorflow .venv-integrations/bin/python -m pytest \
 	    tests/integrations/apart $(ARGS)
 
 # ARGS="torch --steps 1000" for one framework, or shorter.

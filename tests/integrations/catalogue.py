@@ -88,13 +88,19 @@ KERAS = Framework(
         Integration("model.fit", "convert train save resume fold"),
         Integration("keras.applications", "convert train save fold"),
         Integration("mixed precision", "convert train fold"),
-        Integration("MirroredStrategy", "convert train fold"),
+        Integration("MirroredStrategy", "convert train save fold"),
+        Integration("MultiWorkerMirroredStrategy", "convert train save fold"),
+        Integration("keras.distribution", "convert train save fold"),
         Integration(".keras files", "save resume fold"),
         Integration(".weights.h5 files", "save resume fold"),
-        Integration("ModelCheckpoint", "save resume"),
+        Integration("ModelCheckpoint", "convert train save resume fold"),
+        Integration("BackupAndRestore", "convert train save resume"),
         Integration("enable_lora", "convert fold"),
         Integration("SavedModel", "fold export"),
         Integration("LiteRT (TFLite)", "fold export"),
+        Integration("ONNX from Keras", "fold export", ("tf2onnx", "onnxruntime")),
+        Integration('quantize("int8")', "fold export"),
+        Integration("TFLite, full integer (int8)", "fold export"),
     ),
 )
 
@@ -117,6 +123,11 @@ GLUON = Framework(
         Integration("GluonCV's networks", "convert train save fold export"),
         Integration("SymbolBlock", "convert train fold export"),
         Integration("NumPy mode (mx.npx.set_np)", "convert train save resume fold"),
+        Integration("Gluon's Estimator", "convert train save resume fold"),
+        Integration("kvstore dist_sync", "convert train save fold"),
+        Integration("symbol and params", "fold export"),
+        Integration("ONNX from MXNet", "fold export", ("onnxruntime",)),
+        Integration("quantize_net (int8)", "fold export"),
     ),
 )
 

@@ -19,6 +19,9 @@ def test_the_page_is_what_was_recorded() -> None:
 
 @pytest.mark.integration("torchao PT2E (int8)", "fold", export="fold first")
 @pytest.mark.integration("onnxruntime static (int8)", "fold", export="fold first")
+@pytest.mark.integration('quantize("int8")', "fold", export="fold first")
+@pytest.mark.integration("TFLite, full integer (int8)", "fold", export="fold first")
+@pytest.mark.integration("quantize_net (int8)", "fold", export="fold first")
 @pytest.mark.parametrize("rows", ROWS.values(), ids=ROWS)
 def test_quantization_costs_a_folded_network_no_more_than_a_plain_one(rows: list[Row]) -> None:
     """Within a percentage point in the mean of the seeds: nine of the 899 test images."""
