@@ -2,8 +2,8 @@
 
 python -m benchmarks.files --preset full
 
-The record of docs/performance.md's table is results/files/full.json. Needs PyTorch, to write the files,
-and Linux, to measure.
+The record of docs/performance.md's table is results/files/full.json. Needs PyTorch, to write the
+files, and Linux, to measure.
 """
 
 from __future__ import annotations

@@ -49,3 +49,12 @@ def holds_otherwise(layer: str, count: int, other: int) -> str:
         f"{named(layer)} holds {count} layers, and {other} when it is made anew; "
         "the rest is not in its get_config()"
     )
+
+
+def changed_from_within(model: str, fault: str) -> str:
+    return error(
+        f"the model {model!r} cannot be changed from within a function that is being traced, or "
+        "run by each replica",
+        {"fault": fault},
+        "Call this outside of tf.function, jax.jit and a distribution strategy's run().",
+    )

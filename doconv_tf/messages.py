@@ -7,6 +7,7 @@ from functools import partial
 from doconv_core.messages.layer import error, named
 from doconv_keras import messages
 from doconv_keras.messages import (
+    changed_from_within,
     holder_is_fitted,
     holds_otherwise,
     not_built,
@@ -17,6 +18,7 @@ from doconv_keras.messages import (
 __all__ = [
     "LORA",
     "cannot_copy",
+    "changed_from_within",
     "holder_is_fitted",
     "holds_otherwise",
     "legacy_keras",
@@ -67,15 +69,6 @@ def made_outside(layer: str) -> str:
         f"D must be made where the kernel of {named(layer)} was",
         {"kernel": "made outside of this distribution strategy's scope"},
         "Call convert(inplace=True) outside of the scope, or build the model within it.",
-    )
-
-
-def changed_from_within(model: str, fault: str) -> str:
-    return error(
-        f"the model {model!r} cannot be changed from within a function that is being traced, or "
-        "run by each replica",
-        {"fault": fault},
-        "Call this outside of tf.function, jax.jit and a distribution strategy's run().",
     )
 
 

@@ -7,6 +7,7 @@ from functools import partial
 from doconv_core.messages.layer import error, named
 from doconv_keras import messages
 from doconv_keras.messages import (
+    changed_from_within,
     holder_is_fitted,
     holds_otherwise,
     not_built,
@@ -16,6 +17,7 @@ from doconv_keras.messages import (
 
 __all__ = [
     "cannot_copy",
+    "changed_from_within",
     "holder_is_fitted",
     "holds_otherwise",
     "keras_3",

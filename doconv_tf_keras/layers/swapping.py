@@ -9,9 +9,26 @@ from __future__ import annotations
 
 from typing import Any
 
+import tensorflow as tf
 import tf_keras
 
+from doconv_tf_keras import messages as keras_messages
 from doconv_tf_keras.layers.hosts import HOSTS
+
+
+def check_changeable(model: tf_keras.layers.Layer) -> None:
+    """Raise ValueError where no array has values yet, or each replica would change its own.
+
+    A replica's ``fold`` would write its kernels, and find the layers folded that another replica
+    shares with it: the replicas would then differ.
+    """
+    fault = ""
+    if not tf.executing_eagerly():
+        fault = "a graph is being traced"
+    elif tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
+        fault = "called by a replica"
+    if fault:
+        raise ValueError(keras_messages.changed_from_within(model.name, fault))
 
 
 def over_parameterize(layers: list[tf_keras.layers.Layer], D_mul: int | str | None) -> None:

@@ -15,7 +15,7 @@ from doconv_tf_keras.layers.copying import copied
 from doconv_tf_keras.layers.families import family_of
 from doconv_tf_keras.layers.folding import check_foldable, fold_
 from doconv_tf_keras.layers.nesting import check_tf_keras, everything, holders
-from doconv_tf_keras.layers.swapping import over_parameterize
+from doconv_tf_keras.layers.swapping import check_changeable, over_parameterize
 from doconv_tf_keras.model.training import (
     forget_traces,
     refuse_built_optimizer,
@@ -70,6 +70,7 @@ def convert(
         ['DOConv2D']
     """
     check_tf_keras(model)
+    check_changeable(model)
     if not inplace:
         model = copied(model)
     # First decide everything, so that an error leaves the model as it was.
@@ -116,6 +117,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         ['Conv2D']
     """
     check_tf_keras(model)
+    check_changeable(model)
     for name, layer in over_parameterized(model):
         check_foldable(name, layer)
     if not inplace:

@@ -10,6 +10,7 @@ import tf_keras
 from doconv_keras.model import official
 from doconv_tf_keras.layers.families import DOCONV, family_of
 from doconv_tf_keras.layers.nesting import check_tf_keras
+from doconv_tf_keras.layers.swapping import check_changeable
 
 
 def load_official(
@@ -50,6 +51,7 @@ def load_official(
         >>> load_official(model, checkpoint)  # to deploy it
     """
     check_tf_keras(model)
+    check_changeable(model)
     official.load_official(family_of, DOCONV, _own_name, model, checkpoint, source)
 
 

@@ -9,6 +9,7 @@ from doconv_keras.model import state as states
 from doconv_tf_keras.layers.arrays import to_numpy
 from doconv_tf_keras.layers.families import family_of
 from doconv_tf_keras.layers.nesting import check_tf_keras
+from doconv_tf_keras.layers.swapping import check_changeable
 from doconv_tf_keras.model.walk import layers
 
 
@@ -44,4 +45,5 @@ def set_state(model: tf_keras.layers.Layer, state: State) -> None:
         ValueError: a layer is missing, unexpected or of another size. Nothing is written then.
     """
     check_tf_keras(model)
+    check_changeable(model)
     states.set_state(to_numpy, family_of, layers(model), state)

@@ -222,3 +222,24 @@ def test_weight_decay_may_leave_D_out() -> None:
     kept = {own_name(v) for v in model.trainable_variables if optimizer._use_weight_decay(v)}
     assert "D" not in kept
     assert "kernel" in kept
+
+
+CHANGES = {
+    "convert": lambda model: convert(model, inplace=True),
+    "fold": lambda model: fold(model, inplace=True),
+}
+
+
+@pytest.mark.parametrize("change", CHANGES.values(), ids=CHANGES)
+@pytest.mark.parametrize("place", ["replica", "traced"])
+def test_a_model_is_not_changed_from_within(place: str, change: Any) -> None:
+    strategy = mirrored()
+    with strategy.scope():
+        model = convert(small_functional())
+    kinds, weights = [type(layer) for layer in model.layers], model.get_weights()
+    within = strategy.run if place == "replica" else (lambda function: tf.function(function)())
+    with pytest.raises(ValueError, match="cannot be changed from within"):
+        within(lambda: change(model))
+    assert [type(layer) for layer in model.layers] == kinds
+    for ours, theirs in zip(model.get_weights(), weights, strict=True):
+        np.testing.assert_array_equal(ours, theirs)
