@@ -127,7 +127,6 @@ def _built() -> L.Layer:
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TFSMLayer is TensorFlow's")
-@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported")
 def test_fold_tells_of_a_saved_model(tmp_path: Path) -> None:
     model = convert(small_sequential())
     for folder, exported in (("unfolded", model), ("folded", fold(model))):

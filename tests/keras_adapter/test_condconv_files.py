@@ -70,7 +70,6 @@ def test_a_plain_file_loads_into_an_over_parameterized_model(tmp_path: Path) -> 
 
 
 @pytest.mark.skipif(BACKEND != "tensorflow", reason="TensorFlow's own format")
-@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported")
 def test_saved_model_takes_any_batch_size(tmp_path: Path) -> None:
     import tensorflow as tf
 
