@@ -91,21 +91,6 @@ def test_at_the_optimizer_of_a_sharded_model_the_reason_is_told() -> None:
     assert {type(p).__name__ for p in optimizer.param_groups[0]["params"]} == {"DTensor"}
 
 
-@pytest.mark.integration(
-    "torch.distributed.checkpoint", save="OptimizerDOConv: its optimizer's own state_dict()"
-)
-@pytest.mark.usefixtures("one_process")
-def test_of_an_optimizer_with_D_get_state_dict_knows_no_name() -> None:
-    """torch 2.13 asks the model for the name of every parameter; examples/torch/ddp.py says so."""
-    model = network()
-    optimizer = torch.optim.SGD(model.parameters(), 0.1, momentum=0.9)
-    OptimizerDOConv(model, optimizer)
-    model(images()).sum().backward()
-    optimizer.step()
-    with pytest.raises(KeyError):
-        get_state_dict(model, optimizer)
-
-
 @pytest.mark.usefixtures("one_process")
 @pytest.mark.parametrize("name", ["weight", "D", "W_extra"])
 def test_one_sharded_array(name: str) -> None:
@@ -145,6 +130,9 @@ def test_a_plain_distributed_checkpoint_is_loaded_in_part(tmp_path: Path) -> Non
     assert torch.equal(model.eval()(images()), plain.eval()(images()))
 
 
+@pytest.mark.integration(
+    "torch.distributed.checkpoint", save="OptimizerDOConv: its optimizer's own state_dict()"
+)
 @pytest.mark.filterwarnings("ignore:torch.distributed is disabled")
 def test_at_the_optimizer_a_state_by_the_models_names_is_refused_and_by_numbers_goes_on(
     tmp_path: Path,
