@@ -25,6 +25,11 @@ def _build_cache(block: Any, *args: Any) -> None:
         _build(block, *args)
         return
     shown = block._get_graph(*args)
+    shapes = (parameter.shape for parameter in block.collect_params().values())
+    if not all(map(mx.gluon.utils.shape_is_known, shapes)):
+        # The operator needs them. And so a network computes the same whether it knew its shapes
+        # before its first batch, from a checkpoint say, or not.
+        block._deferred_infer_shape(*args)
     block._cached_graph = ()
     try:
         with native.executed():
