@@ -30,6 +30,8 @@ def _build_cache(block: Any, *args: Any) -> None:
         # The operator needs them. And so a network computes the same whether it knew its shapes
         # before its first batch, from a checkpoint say, or not.
         block._deferred_infer_shape(*args)
+        for parameter in block.collect_params().values():
+            parameter._finish_deferred_init()
     block._cached_graph = ()
     try:
         with native.executed():
