@@ -14,9 +14,11 @@ After every epoch FOLDER has a checkpoint, to resume from with any number of pro
 from __future__ import annotations
 
 import argparse
+import gc
 import hashlib
 import os
 from pathlib import Path
+from typing import Any
 
 import torch
 from sklearn.datasets import load_digits
@@ -100,16 +102,11 @@ def digest(model: nn.Module) -> str:
     return hashlib.sha256(b"".join(arrays)).hexdigest()[:16]
 
 
-def main(
-    *, epochs: int = 2, accumulate: int = 2, folder: Path = Path("fsdp"), resume: Path | None = None
-) -> None:
+def train(
+    device: torch.device, *, epochs: int = 2, accumulate: int = 2, folder: Path = Path("fsdp"),
+    resume: Path | None = None,
+) -> None:  # fmt: skip
     """Train in this process, which is one of several."""
-    local = int(os.environ["LOCAL_RANK"])
-    gpu = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
-    device = torch.device("cuda", local) if gpu else torch.device("cpu")
-    if gpu:
-        torch.cuda.set_device(device)
-    distributed.init_process_group("nccl" if gpu else "gloo")
     rank = distributed.get_rank()
     mesh = init_device_mesh(device.type, (distributed.get_world_size(),))
 
@@ -143,7 +140,23 @@ def main(
         torch.save(whole.state_dict(), folder / "model.pt")
         torch.save(deployed.state_dict(), folder / "deployed.pt")
         print(f"weights {digest(whole)}, deployed {digest(deployed)}", flush=True)
-    distributed.destroy_process_group()
+
+
+def main(**options: Any) -> None:
+    """Join the other processes, train, and leave them."""
+    local = int(os.environ["LOCAL_RANK"])
+    gpu = torch.cuda.device_count() >= int(os.environ["LOCAL_WORLD_SIZE"])
+    device = torch.device("cuda", local) if gpu else torch.device("cpu")
+    if gpu:
+        torch.cuda.set_device(device)
+    distributed.init_process_group("nccl" if gpu else "gloo")
+    try:
+        train(device, **options)
+    finally:
+        # What DDP or FSDP hold of the group has to go first: a gloo group that dies with a
+        # wrapper (torch 2.13) may wait for ever for Python's lock, which its last owner holds.
+        gc.collect()
+        distributed.destroy_process_group()
 
 
 if __name__ == "__main__":
