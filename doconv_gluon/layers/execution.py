@@ -21,7 +21,7 @@ _build = _Block._build_cache
 @wraps(_build)
 def _build_cache(block: Any, *args: Any) -> None:
     # A backend takes the graph itself for its own.
-    if block._backend or not products.is_available() or not _has_ours(block):
+    if block._backend or not products.is_available() or not (_has_ours(block) and _on_cpus(block)):
         _build(block, *args)
         return
     shown = block._get_graph(*args)
@@ -43,6 +43,13 @@ def _build_cache(block: Any, *args: Any) -> None:
 def _has_ours(block: Any) -> bool:
     ours = getattr(block, "is_over_parameterized", False)
     return ours or any(map(_has_ours, block._children.values()))
+
+
+def _on_cpus(block: Any) -> bool:
+    # One graph serves all of a network's devices. Who has no values yet has no device either.
+    parameters = block.collect_params().values()
+    known = (p for p in parameters if p._data is not None or p._deferred_init)
+    return all(native.on_cpu(context) for p in known for context in p.list_ctx())
 
 
 def install() -> None:

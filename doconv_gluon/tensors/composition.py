@@ -46,7 +46,7 @@ def compose(
     Numerics: residual form, in the parameters' precision. MXNet's automatic mixed precision
     lists ``linalg_gemm`` among the operators that stay in float32.
     """
-    if W_extra is None and not infer and native.fits(F, form, dtype):
+    if W_extra is None and not infer and native.fits(F, form, weight, dtype):
         return native.compose(F, form, weight, D)
     given, widen = weight, np.dtype(dtype) == np.float16
     if widen:

@@ -35,11 +35,16 @@ def executed() -> Iterator[None]:
         _executed.reset(token)
 
 
-def fits(F: Any, form: Form, dtype: Any) -> bool:
+def fits(F: Any, form: Form, weight: Array, dtype: Any) -> bool:
     """Whether the kernel knows arrays of this form, and an operator in Python can be here."""
-    here = F is mx.nd or _executed.get()
+    here = on_cpu(weight.context) if F is mx.nd else _executed.get()
     dense = form.K == form.D_mul == products.K and not form.transposed
     return here and dense and np.dtype(dtype) == np.float32 and products.is_available()
+
+
+def on_cpu(context: Any) -> bool:
+    """Whether arrays of a context have addresses that the kernel can read."""
+    return context.device_type.startswith("cpu")
 
 
 def compose(F: Any, form: Form, weight: Array, D: Array) -> Array:

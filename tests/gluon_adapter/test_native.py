@@ -5,6 +5,7 @@ from __future__ import annotations
 import json
 from collections.abc import Callable
 from pathlib import Path
+from types import SimpleNamespace
 from typing import Any
 
 import numpy as np
@@ -13,6 +14,7 @@ import pytest
 from doconv_core.native import library, products
 from doconv_gluon import DOConv2D
 from doconv_gluon.tensors import native
+from doconv_gluon.tensors.forms import Form
 from tests.gluon_adapter.helpers import disturb
 
 import mxnet as mx  # isort: skip
@@ -140,3 +142,27 @@ def test_a_graph_of_a_cpu_says_that_it_is_one() -> None:
     made = native._Properties("1", "OIk")
     with pytest.raises(RuntimeError, match=r"hybridize\(\) again"):
         made.create_operator("gpu(0)", [(4, 3, 3, 3), (3, 9, 9)], [np.float32] * 2)
+
+
+# --- devices: there is none but the CPU here, so what MXNet says of them is made up ------------
+
+
+@pytest.mark.parametrize("known", [True, False], ids=["known", "deferred"])
+@pytest.mark.parametrize("where", [[mx.gpu()], [mx.cpu(), mx.gpu(1)]], ids=["gpu", "both"])
+def test_a_network_on_another_device_goes_the_usual_way(
+    executed: list[set[str]], monkeypatch: pytest.MonkeyPatch, where: list[Any], known: bool
+) -> None:
+    layer = DOConv2D(6, 3, in_channels=4 if known else 0)
+    layer.initialize()
+    layer.hybridize()
+    with monkeypatch.context() as patch:
+        patch.setattr(mx.gluon.Parameter, "list_ctx", lambda self: where)
+        layer._build_cache(mx.nd.ones((1, 4, 8, 8)))
+    assert [COMPOSED in graph for graph in executed] == [False]
+
+
+def test_arrays_on_another_device_go_the_usual_way() -> None:
+    form = Form(6, (3, 3), 1, 9, transposed=False, channels_last=False)
+    for context, expected in [(mx.cpu(1), True), (mx.gpu(), False)]:
+        weight = SimpleNamespace(context=context)
+        assert native.fits(mx.nd, form, weight, np.float32) is expected
