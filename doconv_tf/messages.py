@@ -33,12 +33,6 @@ LOADED_OR_WRAPPED = "a loaded SavedModel or a wrapped module"
 RECURRENT = "it is recurrent: its kernels are those of a cell, which has no DO-Conv form"
 
 
-EXPORTED_UNFOLDED = (
-    "DO-Conv layers are exported that are not folded: the graph is right, but composes their "
-    "kernels in every call. Export fold(model): its graph is the plain model's."
-)
-
-
 def legacy_keras(kind: str) -> str:
     return error(
         "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",

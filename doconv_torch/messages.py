@@ -17,12 +17,6 @@ ADAPTED = "an adapter (LoRA) beside it is merged into `weight`; merge before con
 SHARDED = "its arrays are sharded"
 
 
-EXPORTED_UNFOLDED = (
-    "DO-Conv layers are exported that are not folded: the graph is right, but composes their "
-    "kernels in every call. Export fold(model): its graph is the plain model's."
-)
-
-
 def sharded(layer: str, kind: str) -> str:
     return error(
         f"cannot fold {named(layer)}: its arrays must be whole, not sharded",

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
 
 import pytest
 from hypothesis import settings
 
+from doconv_core.native import products
 from tests.star.backends import backend as backends
 from tests.star.backends.backend import Backend
 
@@ -19,6 +21,13 @@ settings.load_profile("doconv")
 @pytest.fixture(params=backends.names(), scope="module")
 def backend(request: pytest.FixtureRequest) -> Backend:
     return backends.load(request.param)
+
+
+@pytest.fixture
+def usual_way() -> Iterator[None]:
+    """Compose without the compiled kernel, as in graphs: their bits are those of that."""
+    with products.unused():
+        yield
 
 
 class _NotHere(pytest.Module):

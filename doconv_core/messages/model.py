@@ -9,6 +9,11 @@ from typing import Any
 
 from doconv_core.messages.layer import error, named
 
+EXPORTED_UNFOLDED = (
+    "DO-Conv layers are exported that are not folded: the graph is right, but composes their "
+    "kernels in every call. Export fold(model): its graph is the plain model's."
+)
+
 
 def not_finite(name: str, layer: str) -> str:
     return error(

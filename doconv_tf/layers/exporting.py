@@ -5,7 +5,7 @@ from __future__ import annotations
 import warnings
 from functools import cache
 
-from doconv_tf import messages as keras_messages
+from doconv_core import messages
 
 
 def warn_if_exporting(save_type: str) -> None:
@@ -21,4 +21,4 @@ def warn_if_exporting(save_type: str) -> None:
 @cache  # Python's own rule begins anew whenever somebody changes the filters, as TensorFlow does
 def warn() -> None:
     """Warn, the first time in a process."""
-    warnings.warn(keras_messages.EXPORTED_UNFOLDED, UserWarning, stacklevel=2)
+    warnings.warn(messages.model.EXPORTED_UNFOLDED, UserWarning, stacklevel=2)

@@ -12,8 +12,8 @@ import pytest
 import torch
 from torch import Tensor, nn
 
+from doconv_core import messages
 from doconv_torch import convert, fold
-from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import train
 
 ANY_BATCH = ({0: torch.export.Dim("batch", min=1, max=64)},)
@@ -56,7 +56,7 @@ def test_an_unfolded_program_is_right_and_told_once(unfolded: nn.Module) -> None
     with warnings.catch_warnings(record=True) as said:
         warnings.simplefilter("default")
         program = torch.export.export(unfolded, (images(2),), dynamic_shapes=ANY_BATCH)
-    assert [str(each.message) for each in said] == [torch_messages.EXPORTED_UNFOLDED]
+    assert [str(each.message) for each in said] == [messages.model.EXPORTED_UNFOLDED]
     torch.testing.assert_close(program.module()(images(5)), unfolded(images(5)))
 
 

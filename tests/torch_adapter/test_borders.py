@@ -38,7 +38,6 @@ LEFT: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.parametrize("build", LEFT.values(), ids=LEFT)
-@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded")
 @pytest.mark.filterwarnings("ignore:`isinstance.treespec, LeafSpec.` is deprecated")  # torch's own
 def test_fold_tells_of_D_that_no_layer_holds(build: Any) -> None:
     with pytest.warns(UserWarning, match="found no layer to fold, but .* Fold the model before"):

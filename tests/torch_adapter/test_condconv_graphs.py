@@ -20,8 +20,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.[a-z_]+` is deprecated"),
     # The exporter of torch 2.13 trips over deprecations of its own.
     pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning"),
-    # Which integrations/test_torch_export.py is about.
-    pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded"),
 ]
 
 LAYERS = {

@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
 from typing import Any
 
 import pytest
@@ -10,7 +9,6 @@ import torch
 from torch import Tensor, nn
 from torch.func import functional_call, grad, jvp, vmap
 
-from doconv_core.native import products
 from doconv_torch import DOConv1d, DOConv2d, DOConv3d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, train, trained_network
 
@@ -19,8 +17,6 @@ pytestmark = [
     pytest.mark.filterwarnings("ignore:`torch.jit.[a-z_]+` is deprecated"),
     # torch 2.13's Dynamo instantiates each autograd.Function that it traces, and torch warns of it.
     pytest.mark.filterwarnings("ignore:.*autograd.function.Function.* should not be instantiated"),
-    # Which integrations/test_torch_export.py is about.
-    pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded"),
 ]
 
 LAYERS = {
@@ -49,12 +45,6 @@ def gradients(function: Any, layer: nn.Module, x: Tensor) -> list[Tensor]:
     x = x.clone().requires_grad_()
     function(x).square().sum().backward()
     return [x.grad, *(p.grad for p in layer.parameters())]  # type: ignore[list-item]
-
-
-@pytest.fixture
-def usual_way() -> Iterator[None]:
-    with products.unused():
-        yield
 
 
 the_usual_way = pytest.mark.usefixtures("usual_way")

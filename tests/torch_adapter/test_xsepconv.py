@@ -97,7 +97,6 @@ WAYS: dict[str, Callable[[XSepConv2d], Any]] = {
 }
 
 
-@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded")
 @pytest.mark.parametrize("way", WAYS.values(), ids=WAYS.keys())
 def test_every_way_leads_to_the_same_output(way: Callable[[XSepConv2d], Any]) -> None:
     layer = trained()
@@ -106,7 +105,6 @@ def test_every_way_leads_to_the_same_output(way: Callable[[XSepConv2d], Any]) ->
 
 # torch 2.13's ONNX exporter uses deprecated parts of torch and of onnxscript.
 @pytest.mark.filterwarnings("ignore::DeprecationWarning", "ignore::FutureWarning")
-@pytest.mark.filterwarnings("ignore:DO-Conv layers are exported that are not folded")
 @pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 def test_onnx(folded: bool, tmp_path: Path) -> None:
     layer, x = trained(), images()

@@ -8,8 +8,8 @@ from pathlib import Path
 import pytest
 import torch
 
+from doconv_core import messages
 from doconv_torch import convert, fold
-from doconv_torch import messages as torch_messages
 from tests.integrations.test_torch_export import ANY_BATCH, images, network
 from tests.torch_adapter.helpers import train
 
@@ -25,7 +25,7 @@ def test_a_compiled_package_computes_the_same_for_any_batch(folded: bool, tmp_pa
         exported = fold(model) if folded else model
         program = torch.export.export(exported, (images(2),), dynamic_shapes=ANY_BATCH)
     told = [str(each.message) for each in said]
-    assert told.count(torch_messages.EXPORTED_UNFOLDED) == (0 if folded else 1)
+    assert told.count(messages.model.EXPORTED_UNFOLDED) == (0 if folded else 1)
     path = torch._inductor.aoti_compile_and_package(program, package_path=str(tmp_path / "m.pt2"))
     run = torch._inductor.aoti_load_package(path)
     for batch in (2, 5):
