@@ -4,56 +4,16 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable
-from typing import Any
 
 os.environ.setdefault("KERAS_BACKEND", "tensorflow")
 os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "2")  # no word about the processor's features
 import keras
-from keras import layers
+
+from benchmarks.subjects.of_keras import networks
 
 logging.getLogger("tensorflow").setLevel(logging.ERROR)  # it warns of many graphs
 if keras.backend.backend() != "tensorflow":
     raise ImportError("the benchmarks of Keras are written for its TensorFlow backend")
 
-
-def _conv(x: Any, filters: int, size: int, strides: int = 1) -> Any:
-    x = layers.Conv2D(filters, size, strides, padding="same", use_bias=False)(x)
-    return layers.BatchNormalization()(x)
-
-
-def resnet18(size: int) -> keras.Model:
-    """ResNet-18 with the stem for small images: 3x3, and no pooling."""
-    inputs = keras.Input((size, size, 3))
-    x = layers.ReLU()(_conv(inputs, 64, 3))
-    for stage in range(4):
-        filters = 64 * 2**stage
-        for block in range(2):
-            strides = 2 if stage and not block else 1
-            branch = layers.ReLU()(_conv(x, filters, 3, strides))
-            branch = _conv(branch, filters, 3)
-            if strides > 1:
-                x = _conv(x, filters, 1, strides)
-            x = layers.ReLU()(layers.Add()([x, branch]))
-    return keras.Model(inputs, layers.Dense(1000)(layers.GlobalAveragePooling2D()(x)))
-
-
-def resnet50(size: int) -> keras.Model:
-    """The one that comes with Keras, with random weights."""
-    return keras.applications.ResNet50(
-        weights=None, input_shape=(size, size, 3), classifier_activation=None
-    )
-
-
-def tiny(size: int) -> keras.Model:
-    """Two convolutions, to show that a program works."""
-    inputs = keras.Input((size, size, 3))
-    x = _conv(layers.ReLU()(_conv(inputs, 4, 3)), 4, 3)
-    return keras.Model(inputs, layers.Dense(10)(layers.GlobalAveragePooling2D()(x)))
-
-
-NETWORKS: dict[str, Callable[[int], keras.Model]] = {
-    "tiny": tiny,
-    "resnet18": resnet18,
-    "resnet50": resnet50,
-}
+NETWORKS = networks(keras)
+"""The whole networks that are measured."""
