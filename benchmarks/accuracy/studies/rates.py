@@ -19,7 +19,9 @@ STUDY = Study(
     SEARCH.runs,
     {
         "quick": Budget("digits", 128, 1, seeds=2, searched=1, rates=RATES[:2]),
-        "small": Budget(images=5_000, epochs=6, seeds=5, searched=1, rates=RATES[:4]),
+        "small": Budget(
+            images=5_000, epochs=6, seeds=5, searched=1, rates=RATES[:4], further=RATES[4:]
+        ),
         "full": Budget(),
     },
 )

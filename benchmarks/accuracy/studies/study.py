@@ -23,6 +23,7 @@ class Budget(NamedTuple):
         seeds: of the runs at the chosen rates.
         searched: seeds of the search for those rates.
         rates: of the search; None: the study's grid.
+        further: higher ones, tried one by one as long as an arm's best is the highest so far.
     """
 
     data: str | None = None
@@ -31,6 +32,7 @@ class Budget(NamedTuple):
     seeds: int = 10
     searched: int = 3
     rates: tuple[float, ...] | None = None
+    further: tuple[float, ...] = ()
 
 
 class Study(NamedTuple):
@@ -79,17 +81,34 @@ class Search(NamedTuple):
     rates: tuple[float, ...]
 
     def runs(self, budget: Budget, records: Records) -> Iterable[Run]:
-        seeds, rates = range(budget.searched), budget.rates or self.rates
-        for seed, network, rate, arm in product(seeds, self.networks, rates, self.arms):
-            yield self._run(budget, network, arm, rate, seed)
+        grids = {network: self.grid(budget, records, network) for network in self.networks}
+        for seed, network in product(range(budget.searched), self.networks):
+            for rate, arm in product(grids[network], self.arms):
+                yield self._run(budget, network, arm, rate, seed)
         for seed, network, arm in product(range(budget.seeds), self.networks, self.arms):
             chosen = self.chosen_rate(budget, records, network, arm)
             if chosen is not None:
                 yield self._run(budget, network, arm, chosen, seed)
 
+    def grid(self, budget: Budget, records: Records, network: str) -> tuple[float, ...]:
+        """The rates tried for both arms: the budget's, and further ones while they are better."""
+        rates = budget.rates or self.rates
+        for further in budget.further:
+            if rates[-1] not in (
+                self._best(budget, records, network, arm, rates) for arm in self.arms
+            ):
+                break
+            rates = (*rates, further)
+        return rates
+
     def chosen_rate(self, budget: Budget, records: Records, network: str, arm: str) -> float | None:
         """The one with the best validation accuracy over the searched seeds; None before that."""
-        wanted = product(range(budget.searched), budget.rates or self.rates)
+        return self._best(budget, records, network, arm, self.grid(budget, records, network))
+
+    def _best(
+        self, budget: Budget, records: Records, network: str, arm: str, rates: tuple[float, ...]
+    ) -> float | None:
+        wanted = product(range(budget.searched), rates)
         keys = [self._run(budget, network, arm, rate, seed) for seed, rate in wanted]
         return best_rate(records[key] for key in keys) if records.keys() >= set(keys) else None
 
