@@ -126,6 +126,10 @@ TOO_LARGE = "its kernel has more elements than `max_kernel_elements`"
 CONVERTIBLE = "not converted"
 OWN_FORWARD = "a subclass may compute something else than its base class"
 INSTANCE_FORWARD = "its forward is replaced on the instance"
+NEVER_CALLED = (
+    "what holds it has been called and it has not, so its shape is not known; if it is used after "
+    "all, as in training alone, run it before convert()"
+)
 RECOMPUTED_WEIGHT = "its weight is recomputed by a hook (weight_norm, spectral_norm or prune)"
 OTHER_ARRAYS = "it has parameters, buffers or submodules besides weight and bias"
 NAME_TAKEN = "it has an attribute of its own named D, W_extra, D_mul, composition or spec"

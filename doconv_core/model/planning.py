@@ -81,10 +81,14 @@ class Plan(NamedTuple):
             warnings.warn(nothing, UserWarning, stacklevel=3)
 
     def warn_if_mostly_left(self) -> None:
-        """Warn where convert could do little, for one reason that the user may not expect."""
+        """Warn where convert could do little, for one reason that the user may not expect.
+
+        And of any layer that waits for its shape: one batch more may bring it.
+        """
         done = len(self.chosen) + self.already
         for reason, count in self.reasons.items():
-            if done and count > done and reason not in EXPECTED:
+            much = count > done or reason == messages.model.NEVER_CALLED
+            if done and much and reason not in EXPECTED:
                 said = messages.model.mostly_left(count, done, reason)
                 warnings.warn(said, UserWarning, stacklevel=3)
 

@@ -31,6 +31,15 @@ def candidates(family_of: FamilyOf, recomputing: type, model: Layer) -> list[Can
         if isinstance(holder, recomputing)
         for child in children(holder)
     }
+    # A block may hold a layer that it never calls, and one batch more would not build it.
+    never_called = {
+        id(layer)
+        for holder in everything(model)
+        if holder.built
+        for child in children(holder)
+        if not child.built
+        for layer in everything(child)
+    }
     found: dict[int, Candidate] = {}
     for name, layer in paths(model):
         if id(layer) not in found:
@@ -41,6 +50,8 @@ def candidates(family_of: FamilyOf, recomputing: type, model: Layer) -> list[Can
             reason = "" if done else family.why_plain(layer)
             if id(layer) in recomputed:
                 reason = messages.model.RECOMPUTED_WEIGHT
+            if not reason and id(layer) in never_called:
+                reason = messages.model.NEVER_CALLED
             found[id(layer)] = Candidate([], layer, reason, done, prod(layer.kernel_size))
         found[id(layer)].names.append(name)
     return list(found.values())

@@ -100,21 +100,25 @@ def test_nothing_to_do_is_a_warning_and_nothing_left_to_do_is_none() -> None:
     plan(FOUND[5:]).report("convert", "over-parameterized", "nothing here")
 
 
+OWN, WAITS = messages.model.OWN_FORWARD, messages.model.NEVER_CALLED
 LEFT = {
-    "most, for one reason": ({messages.model.OWN_FORWARD: 3}, True),
-    "as many": ({messages.model.OWN_FORWARD: 2}, False),
-    "for several reasons": ({messages.model.OWN_FORWARD: 2, messages.model.QUANTIZED: 2}, False),
-    "expected": ({messages.model.POINTWISE: 9, messages.model.NOT_SELECTED: 9}, False),
+    "most, for one reason": ({OWN: 3}, [(3, OWN)]),
+    "as many": ({OWN: 2}, []),
+    "for several reasons": ({OWN: 2, messages.model.QUANTIZED: 2}, []),
+    "expected": ({messages.model.POINTWISE: 9, messages.model.NOT_SELECTED: 9}, []),
+    "one that waits for its shape": ({OWN: 1, WAITS: 1}, [(1, WAITS)]),
 }
 
 
 @pytest.mark.parametrize(("reasons", "warned"), LEFT.values(), ids=LEFT)
-def test_convert_warns_where_it_could_do_little(reasons: dict[str, int], warned: bool) -> None:
+def test_convert_warns_where_it_could_do_little(
+    reasons: dict[str, int], warned: list[tuple[int, str]]
+) -> None:
     decided = Plan(FOUND[:1], Counter(reasons), 1)
     with warnings.catch_warnings(record=True) as caught:
         warnings.simplefilter("always")
         decided.warn_if_mostly_left()
-    said = [messages.model.mostly_left(3, 2, messages.model.OWN_FORWARD)] if warned else []
+    said = [messages.model.mostly_left(count, 2, reason) for count, reason in warned]
     assert [str(each.message) for each in caught] == said
 
 

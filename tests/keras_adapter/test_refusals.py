@@ -98,6 +98,34 @@ def test_the_log_says_what_was_done(caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
+class Spare(keras.layers.Layer):
+    """A block that holds more than it calls, as an official one of the Model Garden does."""
+
+    def __init__(self) -> None:
+        super().__init__(name="block")
+        self.conv = L.Conv2D(4, 3, name="conv")
+        self.spare = L.Conv2D(4, 3, name="spare")
+
+    def build(self, shape: Any) -> None:
+        self.conv.build(shape)
+
+    def call(self, x: Any) -> Any:
+        return self.conv(x)
+
+
+@pytest.mark.parametrize(
+    "holder", [Spare, lambda: keras.Sequential([Spare()])], ids=["block", "model"]
+)
+def test_a_layer_that_is_never_called_stays_and_is_told(holder: Any) -> None:
+    block, (x, _) = holder(), batch()
+    expected = run(block, x)
+    with warns(messages.model.mostly_left(1, 1, messages.model.NEVER_CALLED)):
+        convert(block, inplace=True)
+    np.testing.assert_array_equal(run(block, x), expected)
+    conv, spare = doconv_tf.summary(block)
+    assert (conv.reason, spare.reason) == ("", messages.model.NEVER_CALLED)
+
+
 def unbuilt() -> keras.Sequential:
     return keras.Sequential([L.Conv2D(4, 3, name="conv")])
 

@@ -88,6 +88,31 @@ def test_what_is_left_alone_and_why(
     assert row.reason == reason
 
 
+class Spare(tf_keras.layers.Layer):
+    """A block that holds more than it calls, as an official one of the Model Garden does."""
+
+    def __init__(self) -> None:
+        super().__init__(name="block")
+        self.conv = L.Conv2D(4, 3, name="conv")
+        self.spare = L.Conv2D(4, 3, name="spare")
+
+    def call(self, x: Any) -> Any:
+        return self.conv(x)
+
+
+@pytest.mark.parametrize(
+    "holder", [Spare, lambda: tf_keras.Sequential([Spare()])], ids=["block", "model"]
+)
+def test_a_layer_that_is_never_called_stays_and_is_told(holder: Any) -> None:
+    block, (x, _) = holder(), batch()
+    expected = run(block, x)
+    with warns(messages.model.mostly_left(1, 1, messages.model.NEVER_CALLED)):
+        convert(block, inplace=True)
+    np.testing.assert_array_equal(run(block, x), expected)
+    conv, spare = doconv_tf_keras.summary(block)
+    assert (conv.reason, spare.reason) == ("", messages.model.NEVER_CALLED)
+
+
 def unbuilt() -> tf_keras.Sequential:
     return tf_keras.Sequential([L.Conv2D(4, 3, name="conv")])
 
