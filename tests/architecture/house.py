@@ -39,7 +39,7 @@ EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_torch": {
         "tensors": {"arithmetic", "native", "products"},
         "layers": {"exporting", "parametrized"},
-        "model": {"at_optimizer", "checks"},
+        "model": {"at_optimizer", "checks", "factored"},
     },
     "doconv_tf": {"layers": {"base", "copying", "exporting", "nesting", "swapping"}},
     "doconv_tf_keras": {"layers": {"base", "copying", "nesting", "swapping"}},

@@ -12,7 +12,7 @@ import torch
 from torch import nn
 
 from doconv_torch import OptimizerDOConv, convert, fold
-from doconv_torch.model import at_optimizer
+from doconv_torch.model import factored
 from tests.torch_adapter.test_at_optimizer import assert_same, batch, network, torch_sgd, train
 
 
@@ -126,7 +126,7 @@ def test_an_interrupt_while_gradients_are_pulled_back_changes_no_weight(
     model, optimizer, over = started()
     train(model, optimizer, range(2))
     trained, state = copy.deepcopy(model), over.state_dict()
-    calls = iter([at_optimizer.pull_back_])
+    calls = iter([factored.pull_back_])
 
     def interrupted(*arguments: Any) -> Any:
         for call in calls:
@@ -135,7 +135,7 @@ def test_an_interrupt_while_gradients_are_pulled_back_changes_no_weight(
 
     model(batch(0)).sum().backward()
     with monkeypatch.context() as patch:
-        patch.setattr(at_optimizer, "pull_back_", interrupted)
+        patch.setattr(factored, "pull_back_", interrupted)
         with pytest.raises(KeyboardInterrupt):
             optimizer.step()
     assert_same(model, trained, 0)
