@@ -72,7 +72,11 @@ class PyTorch(Zoo):
     def pairs(self, model: nn.Module) -> list[tuple[Any, Any]]:
         parameters = dict(model.named_parameters())
         names = [name.removesuffix("D") for name in parameters if name.endswith(".D")]
-        return [(parameters[f"{name}weight"], parameters[f"{name}D"]) for name in names]
+        return [
+            (parameters[f"{name}weight"], parameters[f"{name}D"])
+            for name in names
+            if f"{name}weight" in parameters  # state space layers have a D of their own
+        ]
 
     def variables(self, model: nn.Module) -> list[Any]:
         return list(model.parameters())
