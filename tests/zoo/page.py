@@ -54,6 +54,9 @@ def _section(zoo: str, rows: list[Row]) -> str:
     lines = [f"## {zoo}", "", f"{'; '.join(counts)}. {where}.", ""]
     lines += [f"| {' | '.join(COLUMNS)} |", "|---|" + "--:|" * (len(COLUMNS) - 2) + "---|"]
     lines += [f"| {' | '.join(_cells(row))} |" for row in rows]
+    if still := [row.name for row in rows if row.result == "ok" and not row.nudged]:
+        lines += ["", f"Of {', '.join(still)} the third step says nothing: with random weights the "
+                      "last digit of the kernels does not reach the output."]  # fmt: skip
     if copied := [row for row in rows if row.copied]:
         lines += ["", "Changed in place, as the library cannot copy them (here, their backbones):"]
         lines += [""] + [f"* {row.name}: {row.copied}" for row in copied]
