@@ -109,6 +109,8 @@ def examine(zoo: Zoo, network: Any, row: Any, reached: Reached, folder: str) -> 
 
     reached("plain: does not train")
     zoo.train(network, plain, x)
+    if not all(np.isfinite(each).all() for each in zoo.run(plain, x)):
+        return reached("plain: a step of training leaves no finite output")
     reached("the converted network does not train")
     pairs = zoo.pairs(converted)
     before = [zoo.read(W) for W, _ in pairs]

@@ -64,14 +64,25 @@ class Keras3(Zoo):
         outputs = model(x, training=False)
         targets = keras.tree.map_structure(keras.ops.zeros_like, outputs)
         loss: Any = keras.tree.map_structure(lambda _: "mse", outputs)
-        model.compile(keras.optimizers.SGD(0.01), loss=loss, run_eagerly=True, jit_compile=False)
+        # An untrained network's outputs may be 1e5: its weights survive a step no larger than that.
+        largest = max(float(keras.ops.max(keras.ops.abs(y))) for y in keras.tree.flatten(outputs))
+        optimizer = keras.optimizers.SGD(0.01 / max(1.0, largest) ** 2)
+        model.compile(optimizer, loss=loss, run_eagerly=True, jit_compile=False)
         model.train_on_batch(x, targets)
 
     def convert(self, network: Network, model: Any, row: Any) -> Any:
-        return convert(model)
+        try:
+            return convert(model)
+        except ValueError as error:
+            row.copied = str(error).partition("fault=")[2][:100]
+            if not row.copied:
+                raise
+        other = self.make(network)
+        other.set_weights(model.get_weights())
+        return convert(other, inplace=True)
 
     def fold(self, model: Any) -> Any:
-        return fold(model)
+        return fold(model, inplace=True)
 
     def summary(self, model: Any) -> Any:
         return summary(model)

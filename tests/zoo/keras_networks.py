@@ -36,13 +36,15 @@ SMALLEST = (
     "RegNetY002", "RepVGGA0", "ResNet18", "TinyNetE", "VGG11", "VisionTransformerTiny16",
 )  # fmt: skip
 
-AT_LEAST = {"InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71}
+AT_LEAST = {
+    "InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71, "kimm VGG11": 224, "kimm VGG16": 224,
+}  # fmt: skip
 """Pixels, where a network takes no fewer than that."""
 
 GIVEN = {"weights": None, "classes": 10, "classifier_activation": None}
 """To all of them; a softmax may saturate, and then hide every difference."""
 
-HUGE = 120_000_000
+HUGE = 140_000_000
 """Parameters; a larger one does not train in a few GB."""
 
 
@@ -64,7 +66,7 @@ def _applications(everything: bool) -> Iterator[Network]:
 def _kimm(everything: bool) -> Iterator[Network]:
     for name in kimm.list_models():
         if everything or name in SMALLEST:
-            size = AT_LEAST.get(name, SIZE)
+            size = AT_LEAST.get(f"kimm {name}", AT_LEAST.get(name, SIZE))
             given = {**GIVEN, "input_shape": (size, size, 3)}
             make = getattr(kimm.models, name)
             yield Network("kimm", name, lambda m=make, g=given: m(**g))
@@ -163,7 +165,7 @@ HUB: dict[str, Callable[[], dict[str, Any]]] = {
         "stackwise_depth": [1, 2],
         "stackwise_strides": [2, 2],
         "stackwise_num_filters": [32, 64],
-        "block_type": "dark",
+        "block_type": "dark_block",
         "image_shape": IMAGE,
     },
     "MiT": _mit,
