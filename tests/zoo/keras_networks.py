@@ -37,8 +37,12 @@ SMALLEST = (
 )  # fmt: skip
 
 AT_LEAST = {
-    "InceptionV3": 75, "InceptionResNetV2": 75, "Xception": 71, "kimm VGG11": 224, "kimm VGG16": 224,
-}  # fmt: skip
+    "InceptionV3": 75,
+    "InceptionResNetV2": 75,
+    "Xception": 71,
+    "kimm VGG11": 224,
+    "kimm VGG16": 224,
+}
 """Pixels, where a network takes no fewer than that."""
 
 GIVEN = {"weights": None, "classes": 10, "classifier_activation": None}
