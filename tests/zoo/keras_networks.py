@@ -170,6 +170,7 @@ HUB: dict[str, Callable[[], dict[str, Any]]] = {
         "stackwise_strides": [2, 2],
         "stackwise_num_filters": [32, 64],
         "block_type": "dark_block",
+        "stage_type": "dark",
         "image_shape": IMAGE,
     },
     "MiT": _mit,
