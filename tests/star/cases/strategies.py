@@ -3,11 +3,22 @@
 from __future__ import annotations
 
 import math
+import os
 
+from hypothesis import settings
 from hypothesis import strategies as st
 
 from doconv_core import DOConvSpec
 from tests.star.cases.conv import Case
+
+
+def examples(number: int) -> settings:
+    """So many; a third of them, the first, where JAX has to compile functions for each case.
+
+    The layers are the same on every backend of Keras, and another run takes all of them.
+    """
+    jax = os.environ.get("KERAS_BACKEND") == "jax"
+    return settings(max_examples=number // 3 if jax else number)
 
 
 @st.composite
