@@ -10,6 +10,7 @@ from tests.soak.subject import Subject
 
 
 class Network(Subject):
+    array = keras.Variable
     cost = 10  # every change is traced anew
 
     def __init__(self) -> None:
