@@ -11,7 +11,7 @@ from typing import Any
 
 import numpy as np
 import pytest
-from hypothesis import assume, example, given
+from hypothesis import assume, example, given, settings
 from hypothesis import strategies as st
 
 from doconv_core import CondConvSpec, DOConvSpec
@@ -22,7 +22,6 @@ from tests.star.backends.family import CondConvBackend
 from tests.star.cases.condconv import CASES, CondArrays, CondCase, arrays, ids
 from tests.star.cases.conv import Arrays, Case
 from tests.star.cases.strategies import cases as conv_cases
-from tests.star.cases.strategies import examples
 from tests.star.compare import EPS, ULPS, assert_close
 from tests.star.oracles.condconv import CondConvGradients
 
@@ -107,7 +106,7 @@ ONE_EXAMPLE_IN_GROUPS = CondCase(
 )
 
 
-@examples(25)
+@settings(max_examples=25)
 @example(case=ONE_EXAMPLE_IN_GROUPS, evaluation="outputs")
 @given(case=random_cases(), evaluation=st.sampled_from(["kernels", "outputs", "auto"]))
 def test_any_layer_is_bitwise_the_oracle_on_integers(
