@@ -40,6 +40,10 @@ class Run(NamedTuple):
 _CORE = ["tests/core/test_kernel.py", "tests/core/test_condconv.py", "tests/core/test_xsepconv.py",
          "tests/core/test_planning.py", "tests/core/test_summary.py"]  # fmt: skip
 _ALL = {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tensorflow"}
+_QUICKLY_COMPILED = {
+    "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
+}
+"""For XLA, of JAX and TensorFlow: there are thousands of functions, each runs once or twice."""
 _STAR = ["tests/core", "tests/star"]
 _KERAS = ["tests/keras_adapter", "tests/tf_keras_adapter"]
 _OTHERS = ["tests/torch_adapter", "tests/gluon_adapter"]
@@ -51,7 +55,11 @@ RUNS = {
     # All four frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
     "star": Run(".venv-star", _ALL, ["--doctest-modules", *_STAR, "doconv_core", "doconv_torch"]),
     # The adapters, in the same environment.
-    "keras": Run(".venv-star", {**_ALL, "DOCONV_BACKENDS": "torch,keras,tf_keras"}, _KERAS),
+    "keras": Run(
+        ".venv-star",
+        {**_ALL, "DOCONV_BACKENDS": "torch,keras,tf_keras", **_QUICKLY_COMPILED},
+        _KERAS,
+    ),
     "torch-gluon": Run(".venv-star", {**_ALL, "DOCONV_BACKENDS": "torch,gluon"}, _OTHERS),
     # Everything else that there is: the command, files, benchmarks, pages, the house itself.
     "rest": Run(
@@ -64,7 +72,7 @@ RUNS = {
     # NumPy 2: Keras on its JAX and PyTorch backends, and PyTorch, without the compiled kernel.
     "jax": Run(
         ".venv-modern",
-        {"DOCONV_BACKENDS": "keras", "KERAS_BACKEND": "jax"},
+        {"DOCONV_BACKENDS": "keras", "KERAS_BACKEND": "jax", **_QUICKLY_COMPILED},
         [*_STAR, "tests/keras_adapter"],
     ),
     "keras-on-torch": Run(

@@ -6,9 +6,10 @@ An operator written in Python cannot be exported, so graphs have it only where t
 
 from __future__ import annotations
 
+import atexit
 import ctypes
 from collections.abc import Iterator
-from contextlib import contextmanager
+from contextlib import contextmanager, suppress
 from contextvars import ContextVar
 from typing import Any
 
@@ -51,6 +52,17 @@ def compose(F: Any, form: Form, weight: Array, D: Array) -> Array:
     """The kernel, in the shape of ``weight``."""
     order = "OkI" if form.channels_last else "OIk"
     return F.Custom(weight, D, op_type=NAME, groups=form.groups, order=order)
+
+
+@atexit.register
+def _finish() -> None:
+    """Wait for what is still computed when Python ends.
+
+    MXNet (1.9.1) calls operators in Python from threads of its own, and waits for them as it is
+    unloaded. By then Python is gone: the process hung, or was aborted.
+    """
+    with suppress(mx.base.MXNetError):  # of work whose result nobody has asked for
+        mx.nd.waitall()
 
 
 class _Composition(mx.operator.CustomOp):

@@ -109,14 +109,14 @@ def sgd(net: Any, momentum: float = 0.0, **more: Any) -> Any:
     return mx.gluon.Trainer(net.collect_params(), "sgd", options, **more)
 
 
-def in_child(code: str) -> str:
+def in_child(code: str, timeout: float = 240) -> str:
     """Run code in a process of its own, warnings as errors; what it prints."""
     done = subprocess.run(
         [sys.executable, "-W", "error", "-c", code],
         cwd=ROOT,
         capture_output=True,
         text=True,
-        timeout=240,
+        timeout=timeout,
         check=False,
     )
     assert done.returncode == 0, done.stderr

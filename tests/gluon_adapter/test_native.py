@@ -15,7 +15,7 @@ from doconv_core.native import library, products
 from doconv_gluon import DOConv2D
 from doconv_gluon.tensors import native
 from doconv_gluon.tensors.forms import Form
-from tests.gluon_adapter.helpers import disturb
+from tests.gluon_adapter.helpers import disturb, in_child
 
 import mxnet as mx  # isort: skip
 from mxnet import autograd  # isort: skip
@@ -166,3 +166,20 @@ def test_arrays_on_another_device_go_the_usual_way() -> None:
     for context, expected in [(mx.cpu(1), True), (mx.gpu(), False)]:
         weight = SimpleNamespace(context=context)
         assert native.fits(mx.nd, form, weight, np.float32) is expected
+
+
+def test_python_may_end_while_it_computes() -> None:
+    """It is called in threads of MXNet's: where Python was gone, most often none of them ended."""
+    code = """
+from doconv_gluon import DOConv2D
+from doconv_gluon.mxnet import mx
+layer = DOConv2D(128, 3, in_channels=128)
+layer.initialize()
+slow = mx.nd.ones((384, 384))
+for _ in range(20):
+    for _ in range(4):
+        slow = mx.nd.dot(slow, slow) * 0
+    layer.weight.set_data(slow.reshape((128, 128, 3, 3)))
+    layer.composed_kernel()
+"""
+    assert in_child(code, timeout=120) == ""

@@ -91,6 +91,7 @@ KERAS = Framework(
         Integration("MirroredStrategy", "convert train save fold"),
         Integration("MultiWorkerMirroredStrategy", "convert train save fold"),
         Integration("keras.distribution", "convert train save fold"),
+        Integration("BatchNormalization(synchronized=True)", "train fold"),
         Integration(".keras files", "save resume fold"),
         Integration(".weights.h5 files", "save resume fold"),
         Integration("ModelCheckpoint", "convert train save resume fold"),

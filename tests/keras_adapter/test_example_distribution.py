@@ -75,6 +75,7 @@ def distributed(
 @pytest.mark.integration("MirroredStrategy", "convert", "train")
 @pytest.mark.integration("MultiWorkerMirroredStrategy", "convert", "train")
 @pytest.mark.integration("keras.distribution", "convert", "train")
+@pytest.mark.integration("BatchNormalization(synchronized=True)", "train")
 @distributes
 def test_two_replicas_are_equal_and_what_one_device_learns(
     distributed: Distributed, one_device: keras.Model
@@ -91,6 +92,7 @@ def test_two_replicas_are_equal_and_what_one_device_learns(
 @pytest.mark.integration("MirroredStrategy", "fold", "save")
 @pytest.mark.integration("MultiWorkerMirroredStrategy", "fold", "save")
 @pytest.mark.integration("keras.distribution", "fold", "save")
+@pytest.mark.integration("BatchNormalization(synchronized=True)", "fold")
 @distributes
 def test_the_gathered_model_is_folded_exactly(
     distributed: Distributed, example: dict[str, Any]

@@ -59,8 +59,11 @@ def refuses_to_fit() -> Any:
     return pytest.raises(ValueError, match=r"Unknown variable|optimizer was built with")
 
 
-@pytest.mark.parametrize(("composition", "D_mul"), [("kernel", None), ("feature", 12)])
-@every_nesting
+@pytest.mark.parametrize(
+    ("nested", "composition", "D_mul"),
+    [(inside_another, "kernel", None), (beside_another, "feature", 12)],
+    ids=["inside-kernel", "beside-feature-12"],
+)
 def test_after_folding_the_other_one_predicts_and_trains_the_plain_layers(
     nested: Any, composition: str, D_mul: int | None
 ) -> None:

@@ -93,7 +93,14 @@ def checks(make: Callable[[], Subject], steps: int) -> Iterator[tuple[str, Calla
     cycles = steps // 10 // subject.cost
 
     def cycled() -> str:
-        return flat(subject.cycle, cycles, growth(subject.control, cycles))
+        allowed = growth(subject.control, cycles)
+        subject.cycle()
+        before = subject.arrays()
+        said = flat(subject.cycle, cycles, allowed)
+        kept = subject.arrays() - before
+        if kept:
+            raise FailedError(f"{kept} arrays more than before")
+        return f"{said}, no array kept"
 
     def anew() -> str:
         allowed = growth(lambda: make().control(), cycles // 2)

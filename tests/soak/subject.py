@@ -2,12 +2,16 @@
 
 from __future__ import annotations
 
+import gc
 from abc import ABC, abstractmethod
 from collections.abc import Callable, Mapping
 
 
 class Subject(ABC):
     """A converted network and its optimizer; a new one begins as every other did, to the bit."""
+
+    array: type
+    """What holds the numbers of a parameter, a gradient, an optimizer's memory."""
 
     cost = 1
     """Of a cycle, roughly, in another framework's: there are so many fewer."""
@@ -23,6 +27,11 @@ class Subject(ABC):
     @abstractmethod
     def control(self) -> None:
         """What cycle() does, without folding and converting: the framework's own growth."""
+
+    def arrays(self) -> int:
+        """How many of them anybody in this process holds."""
+        gc.collect()
+        return sum(issubclass(type(each), self.array) for each in gc.get_objects())
 
     @abstractmethod
     def weights(self) -> bytes:

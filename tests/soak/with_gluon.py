@@ -10,6 +10,8 @@ from tests.soak.subject import Subject
 
 
 class Network(Subject):
+    array = mx.nd.NDArray
+
     def __init__(self) -> None:
         mx.random.seed(0)
         nn = mx.gluon.nn

@@ -32,6 +32,8 @@ class Predictions(Dataset[Tensor]):
 
 
 class Network(Subject):
+    array = torch.Tensor
+
     def __init__(self) -> None:
         torch.manual_seed(0)
         self.model = nn.Sequential(

@@ -112,29 +112,43 @@ TRIPS = [by_keras_file, by_h5_file, by_saved_model, by_weights_h5_file, by_old_w
          by_weights_checkpoint, by_config, by_json, by_pickle, by_deepcopy]  # fmt: skip
 
 
-@pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
+@pytest.fixture(scope="module", params=[False, True], ids=["unfolded", "folded"])
+def written(request: pytest.FixtureRequest) -> tf_keras.Model:
+    """What every trip writes, and nobody changes."""
+    return fold(trained()) if request.param else trained()
+
+
 @pytest.mark.parametrize("trip", TRIPS, ids=lambda trip: trip.__name__)
-def test_round_trip(trip: Any, folded: bool, tmp_path: Path) -> None:
-    model = fold(trained()) if folded else trained()
-    again = trip(model, tmp_path)
-    assert [type(layer) for layer in again.layers] == [type(layer) for layer in model.layers]
-    assert_same_values(values(again), values(model))
+def test_round_trip(trip: Any, written: tf_keras.Model, tmp_path: Path) -> None:
+    again = trip(written, tmp_path)
+    assert [type(layer) for layer in again.layers] == [type(layer) for layer in written.layers]
+    assert_same_values(values(again), values(written))
     x = batch()[0]
-    np.testing.assert_array_equal(run(again, x), run(model, x))
+    np.testing.assert_array_equal(run(again, x), run(written, x))
+
+
+@pytest.fixture(scope="module")
+def every_layer() -> tf_keras.Model:
+    """One of each class, beside one another: a file of TensorFlow's takes a second or two."""
+    inputs = [tf_keras.Input(image(name).shape[1:]) for name in LAYER_NAMES]
+    layers = [cls(**arguments(cls.__name__), D_mul=26, name=cls.__name__) for cls in LAYERS]
+    ends = [layer(each) for layer, each in zip(layers, inputs, strict=True)]
+    model = tf_keras.Model(inputs, ends)
+    randomize(model)
+    return model
 
 
 @pytest.mark.parametrize("trip", [by_keras_file, by_h5_file, by_saved_model],
                          ids=lambda trip: trip.__name__)  # fmt: skip
-@pytest.mark.parametrize("cls", LAYERS, ids=LAYER_NAMES)
-def test_every_layer_reloads_its_own_file(cls: Any, trip: Any, tmp_path: Path) -> None:
-    x = image(cls.__name__)
-    inputs = tf_keras.Input(x.shape[1:])
-    model = tf_keras.Model(inputs, cls(**arguments(cls.__name__), D_mul=26)(inputs))
-    randomize(model)
-    again = trip(model, tmp_path)
-    np.testing.assert_array_equal(run(again, x), run(model, x))
-    assert type(again.layers[1]) is cls
-    assert again.layers[1].D_mul == 26
+def test_every_layer_reloads_its_own_file(
+    trip: Any, every_layer: tf_keras.Model, tmp_path: Path
+) -> None:
+    again = trip(every_layer, tmp_path)
+    x = [tf.constant(image(name)) for name in LAYER_NAMES]
+    for cls, ours, theirs in zip(LAYERS, again(x), every_layer(x), strict=True):
+        np.testing.assert_array_equal(ours, theirs, err_msg=cls.__name__)
+        layer = again.get_layer(cls.__name__)
+        assert (type(layer), layer.D_mul) == (cls, 26)
 
 
 def test_a_layer_inside_a_wrapper_reloads(tmp_path: Path) -> None:

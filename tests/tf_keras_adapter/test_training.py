@@ -186,7 +186,7 @@ def test_D_is_made_in_the_model_s_strategy(place: str, policy: str) -> None:
         conv = L.Conv2D(4, 3, kernel_initializer="he_normal", dtype=policy)(inputs)
         head = L.Dense(3, dtype="float32")(L.GlobalAveragePooling2D()(conv))
         model = tf_keras.Model(inputs, head)
-        before = model.predict(x, verbose=0)
+        before = run(model, x)
         if "inside" in place:
             model = convert(model, D_mul=11, inplace=inplace)
     if "outside" in place:
@@ -194,15 +194,15 @@ def test_D_is_made_in_the_model_s_strategy(place: str, policy: str) -> None:
     for variable in model.variables:
         raw = getattr(variable, "_variable", variable)
         assert raw.distribute_strategy is strategy
-    np.testing.assert_array_equal(model.predict(x, verbose=0), before)
+    np.testing.assert_array_equal(run(model, x), before)
     with strategy.scope():
         compile_(model, tf_keras.optimizers.Adam(1e-2))
     model.fit(x, labels, epochs=3, verbose=0)
     assert all(moved(model))
-    y = model.predict(x, verbose=0)
+    y = run(model, x)
     folded = fold(model)
     assert folded.variables[0].name == model.variables[0].name
-    np.testing.assert_allclose(folded.predict(x, verbose=0), y, rtol=2e-2, atol=2e-2)
+    np.testing.assert_allclose(run(folded, x), y, rtol=2e-2, atol=2e-2)
 
 
 def test_a_model_from_outside_the_scope_is_refused_in_it() -> None:
