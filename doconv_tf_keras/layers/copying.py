@@ -128,7 +128,7 @@ def _rename_graph(ours: Functional, theirs: Functional) -> None:
 
 def _single(variable: Any) -> tuple[Any, ...]:
     """A variable, or those that a distributed one has on its devices; a table has no name."""
-    if not isinstance(variable, tf.Variable):
+    if not hasattr(variable, "name"):
         return ()
     return tuple(getattr(uncast(variable), "values", None) or (uncast(variable),))
 

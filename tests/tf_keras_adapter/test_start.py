@@ -13,14 +13,11 @@ import pytest
 import tf_keras
 
 from doconv_core import identity, messages
-from doconv_tf_keras import DOConv2D, convert, fold
+from doconv_tf_keras import DOConv2D, convert
 from tests.tf_keras_adapter.helpers import (
-    assert_same_values,
     batch,
-    own_name,
     run,
     small_functional,
-    values,
 )
 
 
@@ -59,17 +56,6 @@ def test_the_start_is_no_part_of_the_config_and_leaves_nothing_behind() -> None:
     plain = tf_keras.layers.Conv2D(64, 3)
     plain.build((None, 8, 8, 64))
     assert vars(folded).keys() == vars(plain).keys()
-
-
-@pytest.mark.parametrize("D_mul", [18, 29])
-def test_convert_keeps_the_output_with_the_authors_columns(D_mul: int) -> None:
-    plain, x = small_functional(), batch()[0]
-    kept, y = values(plain), run(plain, x)
-    model = convert(plain, D_mul=D_mul, W_extra_init="random")
-    assert_same_values(values(plain), kept)
-    for each in (model, fold(model)):
-        np.testing.assert_allclose(run(each, x), y, rtol=1e-4, atol=1e-5)
-    assert all(np.all(v.numpy()) for v in model.variables if own_name(v) == "W_extra")
 
 
 def test_convert_tells_that_a_random_D_changes_the_output(caplog: pytest.LogCaptureFixture) -> None:

@@ -120,12 +120,10 @@ TRIPS = {
 }
 
 
-@pytest.mark.parametrize("folded", [False, True], ids=["unfolded", "folded"])
 @pytest.mark.parametrize("trip", TRIPS.values(), ids=TRIPS)
-def test_its_files(trip: Any, folded: bool, tmp_path: Path) -> None:
+def test_its_files(trip: Any, tmp_path: Path) -> None:
     model = convert(model_with(Same(4, name="mine")))
     randomize(model)
-    model = fold(model) if folded else model
     again = trip(model, tmp_path)
     assert type(again.get_layer("mine")) is type(model.get_layer("mine"))
     assert_same_values(values(again), values(model))
