@@ -238,7 +238,7 @@ class RandomUse(RuleBasedStateMachine):
 
 
 RandomUse.TestCase.settings = settings(
-    max_examples=8,
+    max_examples=6,
     stateful_step_count=10,
     deadline=None,
     derandomize=True,
