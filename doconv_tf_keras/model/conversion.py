@@ -49,6 +49,10 @@ def convert(
     it does if it has a constructor of its own and nothing more. What cannot be converted is left
     as it was; :func:`summary` gives the reasons. Converting twice changes nothing.
 
+    A layer of your own that makes its convolutions itself makes plain ones when it is loaded from
+    a ``.keras`` file, and tf_keras refuses to load D's into them: fold before saving such a model,
+    or rebuild it, convert it again and load its weights.
+
     Args:
         model: a built model or layer; a single convolution too.
         where: which layers, e.g. a backbone's: ``where(name, layer)``, where a name is like
