@@ -9,8 +9,6 @@ from doconv_keras import messages
 from doconv_keras.messages import (
     RECURRENT,
     changed_from_within,
-    file_of_plain,
-    has_other_variable,
     has_other_variables,
     holder_is_fitted,
     holds_otherwise,
@@ -26,8 +24,6 @@ __all__ = [
     "RECURRENT",
     "cannot_copy",
     "changed_from_within",
-    "file_of_plain",
-    "has_other_variable",
     "has_other_variables",
     "holder_is_fitted",
     "holds_otherwise",
