@@ -55,6 +55,7 @@ ROWS = "the authors' TensorFlow rows of D keep their order"
 OF_GROUPS_1X1 = "feature composition multiplies the groups crosswise"
 GRADIENT = "the identity is left out of W's gradient"
 FOLLOWS = "a copy forgets what follows from variables"
+BESIDE = "a copy forgets what is held beside variables"
 NAMES = "a copy has other names"
 SLOTS = "an optimizer goes on remembering D"
 DEPENDENCY = "a folded layer's checkpoints go on holding D"
@@ -270,8 +271,7 @@ TF_KERAS = _keras("tf_keras") + _of(
 ) + _of(
     "tf_keras",
     "doconv_tf_keras/layers/copying.py",
-    (FOLLOWS, _copy_of("adapted_normalization", "tf_keras"), {
-        "        load_what_it_saves(TF_KERAS, ours, theirs)\n": "        pass\n",
+    (BESIDE, _copy_of("changed_after_it_was_made", "tf_keras"), {
         "        copy_attributes(TF_KERAS, ours, theirs)\n": "        pass\n",
     }),
 ) + _of(
