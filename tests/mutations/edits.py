@@ -60,7 +60,6 @@ NAMES = "a copy has other names"
 SLOTS = "an optimizer goes on remembering D"
 DEPENDENCY = "a folded layer's checkpoints go on holding D"
 NAMED = "D is not called as its layer is"
-OTHER_SLOTS = "an optimizer forgets other variables than D"
 AVERAGES = "averages of W outlive it"
 COMPENSATED = "the kernel does not make up for the authors' columns"
 ONLY_BUILT = "a subclass that computes something else is converted"
@@ -280,9 +279,6 @@ TF_KERAS = _keras("tf_keras") + _of(
     (SLOTS, _forgets("Adam"), {
         "setattr(optimizer, name, [each for i, each in enumerate(held) if i not in positions])":
         "pass",
-    }),
-    (OTHER_SLOTS, _forgets("Adam"), {
-        "if i not in positions])": "if len(held) - 1 - i not in positions])",
     }),
     (AVERAGES, "tests/tf_keras_adapter/test_optimizers.py::"
      "test_averages_begin_anew_with_the_folded_kernels",
