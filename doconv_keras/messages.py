@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from doconv_core.messages.layer import error, named
 
+RECURRENT = "it is recurrent: its kernels are those of a cell, which has no DO-Conv form"
+
 
 def not_built(layer: str, kind: str) -> str:
     return error(
@@ -48,6 +50,38 @@ def holds_otherwise(layer: str, count: int, other: int) -> str:
     return (
         f"{named(layer)} holds {count} layers, and {other} when it is made anew; "
         "the rest is not in its get_config()"
+    )
+
+
+def has_other_variables(model: str, count: int, other: int) -> str:
+    return (
+        f"{model!r} has {count} variables, and {other} when it is made anew; "
+        "the rest is made outside of __init__ and build"
+    )
+
+
+def has_other_variable(variable: str, kind: str, other: str) -> str:
+    return f"the variable {variable!r} is {kind}, and {other} when its layer is made anew"
+
+
+def loads_otherwise(layer: str, what: str) -> str:
+    return f"{named(layer)} does not load {what!r} as it has saved it"
+
+
+def file_of_plain(layer: str) -> str:
+    return error(
+        f"the file must have the arrays of {named(layer)}",
+        {"arrays": 0},
+        "In a .weights.h5 file of the plain model layers are called otherwise: load it into the "
+        "plain model, then convert().",
+    )
+
+
+def made_outside(layer: str) -> str:
+    return error(
+        f"D must be made where the kernel of {named(layer)} was",
+        {"kernel": "made outside of this distribution strategy's scope"},
+        "Call convert(inplace=True) outside of the scope, or build the model within it.",
     )
 
 

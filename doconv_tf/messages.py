@@ -7,21 +7,26 @@ from functools import partial
 from doconv_core.messages.layer import error, named
 from doconv_keras import messages
 from doconv_keras.messages import (
+    RECURRENT,
     changed_from_within,
     holder_is_fitted,
     holds_otherwise,
+    made_outside,
     not_built,
     optimizer_is_built,
     remade_otherwise,
 )
 
 __all__ = [
+    "LOADED_OR_WRAPPED",
     "LORA",
+    "RECURRENT",
     "cannot_copy",
     "changed_from_within",
     "holder_is_fitted",
     "holds_otherwise",
     "legacy_keras",
+    "made_outside",
     "no_lora",
     "not_built",
     "optimizer_is_built",
@@ -30,7 +35,6 @@ __all__ = [
 
 LORA = "LoRA has frozen its kernel"
 LOADED_OR_WRAPPED = "a loaded SavedModel or a wrapped module"
-RECURRENT = "it is recurrent: its kernels are those of a cell, which has no DO-Conv form"
 
 
 def legacy_keras(kind: str) -> str:
@@ -38,15 +42,6 @@ def legacy_keras(kind: str) -> str:
         "doconv_tf works on Keras 3, not on the legacy tf_keras (or tf.keras before 2.16)",
         {"type": kind},
         "Import the same names from doconv_tf_keras instead.",
-    )
-
-
-def file_of_plain(layer: str) -> str:
-    return error(
-        f"the file must have the arrays of {named(layer)}",
-        {"arrays": 0},
-        "In a .weights.h5 file of the plain model layers are called otherwise: load it into the "
-        "plain model, then convert().",
     )
 
 
@@ -58,30 +53,4 @@ def no_lora(layer: str, kind: str) -> str:
     )
 
 
-def made_outside(layer: str) -> str:
-    return error(
-        f"D must be made where the kernel of {named(layer)} was",
-        {"kernel": "made outside of this distribution strategy's scope"},
-        "Call convert(inplace=True) outside of the scope, or build the model within it.",
-    )
-
-
-# --- copies ------------------------------------------------------------------------------
-
-
 cannot_copy = partial(messages.cannot_copy, "Keras")
-
-
-def has_other_variables(model: str, count: int, other: int) -> str:
-    return (
-        f"{model!r} has {count} variables, and {other} when it is made anew; "
-        "the rest is made outside of __init__ and build"
-    )
-
-
-def has_other_variable(variable: str, kind: str, other: str) -> str:
-    return f"the variable {variable!r} is {kind}, and {other} when its layer is made anew"
-
-
-def loads_otherwise(layer: str, what: str) -> str:
-    return f"{named(layer)} does not load {what!r} as it has saved it"

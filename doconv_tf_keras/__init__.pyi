@@ -58,6 +58,8 @@ class DOConv1D(tf_keras.layers.Conv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -93,6 +95,8 @@ class DOConv1DTranspose(tf_keras.layers.Conv1DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -128,6 +132,8 @@ class DOConv2D(tf_keras.layers.Conv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -163,6 +169,8 @@ class DOConv2DTranspose(tf_keras.layers.Conv2DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -198,6 +206,8 @@ class DOConv3D(tf_keras.layers.Conv3D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -233,6 +243,8 @@ class DOConv3DTranspose(tf_keras.layers.Conv3DTranspose):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -267,6 +279,8 @@ class DODepthwiseConv1D(tf_keras.layers.DepthwiseConv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -301,6 +315,8 @@ class DODepthwiseConv2D(tf_keras.layers.DepthwiseConv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -339,6 +355,8 @@ class DOSeparableConv1D(tf_keras.layers.SeparableConv1D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...
@@ -377,6 +395,8 @@ class DOSeparableConv2D(tf_keras.layers.SeparableConv2D):
         *,
         D_mul: int | Literal["K"] | None = None,
         composition: Literal["kernel", "feature"] = "kernel",
+        D_init: Literal["identity", "random"] = "identity",
+        W_extra_init: Literal["zeros", "random"] = "zeros",
         **kwargs: Any,
     ) -> None: ...
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any: ...

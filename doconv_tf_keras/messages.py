@@ -4,23 +4,31 @@ from __future__ import annotations
 
 from functools import partial
 
-from doconv_core.messages.layer import error, named
+from doconv_core.messages.layer import error
 from doconv_keras import messages
 from doconv_keras.messages import (
+    RECURRENT,
     changed_from_within,
+    has_other_variables,
     holder_is_fitted,
     holds_otherwise,
+    loads_otherwise,
+    made_outside,
     not_built,
     optimizer_is_built,
     remade_otherwise,
 )
 
 __all__ = [
+    "LOADED",
+    "RECURRENT",
     "cannot_copy",
     "changed_from_within",
+    "has_other_variables",
     "holder_is_fitted",
     "holds_otherwise",
     "keras_3",
+    "loads_otherwise",
     "made_outside",
     "not_built",
     "optimizer_is_built",
@@ -35,14 +43,6 @@ def keras_3(kind: str) -> str:
         "doconv_tf_keras works on the legacy tf_keras, not on Keras 3",
         {"type": kind},
         "Import the same names from doconv_tf instead.",
-    )
-
-
-def made_outside(layer: str) -> str:
-    return error(
-        f"D must be made where the kernel of {named(layer)} was",
-        {"kernel": "made outside of this distribution strategy's scope"},
-        "Call convert outside of the scope, or build the model within it.",
     )
 
 

@@ -6,7 +6,7 @@ A layer keeps W in ``_kernel``, S - K columns more in ``W_extra``, and knows its
 
 from __future__ import annotations
 
-from collections.abc import Callable
+from collections.abc import Callable, Sequence
 from typing import Any
 
 import numpy as np
@@ -14,6 +14,8 @@ from numpy.typing import NDArray
 
 from doconv_core import fold_kernel
 from doconv_core.kernel.layout import from_canonical, to_canonical
+from doconv_keras.messages import file_of_plain
+from doconv_keras.tensors.composition import Ops
 
 WithW = Any
 """A layer of ours, which keeps W in its kernel variable."""
@@ -41,6 +43,51 @@ def write_W(layer: WithW, W: NDArray[np.floating[Any]]) -> None:
     layer._kernel.assign(in_layout(layer, W[..., :K]))
     if layer.W_extra is not None:
         layer.W_extra.assign(in_layout(layer, W[..., K:], spatial=False))
+
+
+def compensate_(to_numpy: ToNumPy, layer: WithW) -> None:
+    """Take from the kernel variable what the identity's further copies add to it."""
+    if layer.W_extra is None:
+        return
+    W, spec = read_W(to_numpy, layer), layer.spec
+    for column in range(spec.K, spec.S - spec.free_columns, spec.K):
+        W[..., : spec.K] -= W[..., column : column + spec.K]
+    write_W(layer, W)
+
+
+def load_plain(
+    ops: Ops, to_numpy: ToNumPy, layer: WithW, variables: Sequence[Any], store: Any
+) -> bool:
+    """Load the variables of the plain layer, which computes the same as this one with D = 0.
+
+    Args:
+        ops: the operations.
+        to_numpy: of a variable.
+        layer: one of ours.
+        variables: the layer's, in the order of its files.
+        store: an array for each variable, by its number.
+
+    Returns:
+        False where they are not those of the plain layer, but of this one.
+
+    Raises:
+        ValueError: there are none.
+    """
+    if variables and not store.keys():
+        raise ValueError(file_of_plain(getattr(layer, "path", layer.name)))
+    ours = [id(variable) for variable in (layer.D, layer.W_extra) if variable is not None]
+    plain = [variable for variable in variables if id(variable) not in ours]
+    if not ours or len(store.keys()) != len(plain):
+        return False
+    for number, variable in enumerate(plain):
+        variable.assign(store[str(number)])
+    layer.D.assign(ops.zeros(layer.D.shape, layer.D.dtype))
+    if (extra := layer.W_extra) is not None:
+        copies = layer.spec.extra_columns - layer.spec.free_columns
+        values = to_numpy(extra)  # (..., S - K, I/g, O); D alone acts in the free columns
+        values[..., :copies, :, :] = 0
+        extra.assign(values)
+    return True
 
 
 def folded_kernel(to_numpy: ToNumPy, name: str, layer: WithW) -> NDArray[np.floating[Any]]:

@@ -1,20 +1,56 @@
-"""The user's own classes and functions, so that they need not be registered to be copied."""
+"""What a copy of a layer, made anew from its config, takes over from the original.
+
+Keras knows how each layer saves and loads itself; what that and the config forget is copied here,
+and what is still different then is an error: a copy that computes something else would go
+unnoticed.
+"""
 
 from __future__ import annotations
 
 import types
 from collections.abc import Callable, Iterable
-from typing import Any
+from filecmp import cmpfiles
+from pathlib import Path
+from tempfile import TemporaryDirectory
+from typing import Any, NamedTuple
+
+import numpy as np
+
+from doconv_keras import messages
+from doconv_keras.layers.nesting import Layer
+
+PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+
+
+class Framework(NamedTuple):
+    """What a framework's layers hold.
+
+    Attributes:
+        layer: the class of all layers.
+        variable: that of all variables.
+        is_tensor: whether a value is a tensor.
+        to_numpy: of a variable or tensor; anything else as it is.
+        to_tensor: of an array.
+        bookkeeping: the attributes that every layer or model has: the framework's own record of
+            it, which a copy has of its own.
+    """
+
+    layer: type[Any]
+    variable: type[Any]
+    is_tensor: Callable[[Any], bool]
+    to_numpy: Callable[[Any], Any]
+    to_tensor: Callable[[Any], Any]
+    bookkeeping: Callable[[], frozenset[str]]
 
 
 def custom_objects(
-    values: Iterable[Any], registered_name: Callable[[Any], str], own: str
+    values: Iterable[Any], names: Callable[[Any], Iterable[str]], own: str
 ) -> dict[str, Any]:
     """By the names under which a framework looks for them.
 
     Args:
         values: the layers of a model, and what they hold.
-        registered_name: the framework's, of a class or function.
+        names: those by which the framework looks for a class or function.
         own: how the names of the framework's modules begin. It finds its own by these; by name
             `layers.Add` would be taken for the operation of a "+".
     """
@@ -25,6 +61,95 @@ def custom_objects(
         elif not isinstance(value, types.FunctionType):
             continue
         if not value.__module__.startswith(own):
-            found.setdefault(registered_name(value), set()).add(value)
+            for name in names(value):
+                found.setdefault(name, set()).add(value)
     # Two of one name (lambdas) would be mistaken for each other: leave them to the host's error.
     return {name: objects.pop() for name, objects in found.items() if len(objects) == 1}
+
+
+def load_what_it_saves(of: Framework, ours: Layer, theirs: Layer) -> None:
+    """Let a layer take over what is no variable, or follows from one, in its own way."""
+    if _saves_in_its_own_way(of, ours):
+        theirs.load_own_variables(_saved_variables(of, ours))
+    if hasattr(ours, "save_assets"):
+        with TemporaryDirectory() as folder:
+            ours.save_assets(folder)
+            theirs.load_assets(folder)
+
+
+def check_saves_the_same(of: Framework, ours: Layer, theirs: Layer) -> None:
+    """Raise ValueError where a layer that saves in its own way would save something else."""
+    name = getattr(ours, "path", ours.name)
+    if _saves_in_its_own_way(of, ours):
+        one, other = _saved_variables(of, ours), _saved_variables(of, theirs)
+        for key in one.keys() | other.keys():
+            if key not in one or key not in other or not _are_same(one[key], other[key]):
+                raise ValueError(messages.loads_otherwise(name, key))
+    if hasattr(ours, "save_assets"):
+        with TemporaryDirectory() as one, TemporaryDirectory() as other:
+            ours.save_assets(one)
+            theirs.save_assets(other)
+            names = sorted(
+                {each.name for folder in (one, other) for each in Path(folder).iterdir()}
+            )
+            _, different, missing = cmpfiles(one, other, names, shallow=False)
+            for file in (*different, *missing):
+                raise ValueError(messages.loads_otherwise(name, file))
+
+
+def pairs_of_variables(model: Layer, clone: Layer) -> list[tuple[Any, Any]]:
+    """Every variable of a model with that of its clone.
+
+    Raises:
+        ValueError: the clone has others.
+    """
+    if len(model.variables) != len(clone.variables):
+        counts = len(model.variables), len(clone.variables)
+        raise ValueError(messages.has_other_variables(getattr(model, "path", model.name), *counts))
+    pairs = list(zip(model.variables, clone.variables, strict=True))
+    for ours, theirs in pairs:
+        if not hasattr(ours, "shape"):  # tf_keras lists a lookup's table too
+            continue
+        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
+            kinds = f"{ours.shape} {ours.dtype}", f"{theirs.shape} {theirs.dtype}"
+            name = getattr(ours, "path", ours.name)
+            raise ValueError(messages.has_other_variable(name, *kinds))
+    return pairs
+
+
+def copy_attributes(of: Framework, ours: Layer, theirs: Layer) -> None:
+    """Numbers, strings and tensors that a layer holds beside its variables and its config."""
+    own, bookkeeping = vars(theirs), of.bookkeeping()
+    for name, value in vars(ours).items():
+        if name in bookkeeping or isinstance(value, of.variable):
+            continue
+        if isinstance(value, PLAIN):
+            own[name] = value
+        elif isinstance(value, np.ndarray):
+            own[name] = value.copy()
+        elif of.is_tensor(value):
+            try:
+                array = of.to_numpy(value)
+            except Exception:  # a symbol left over from a graph, which is no state
+                continue
+            there = own.get(name)
+            if not (of.is_tensor(there) and _are_same(array, of.to_numpy(there))):
+                own[name] = of.to_tensor(array)
+
+
+def _saves_in_its_own_way(of: Framework, layer: Layer) -> bool:
+    return type(layer).load_own_variables is not of.layer.load_own_variables
+
+
+def _saved_variables(of: Framework, layer: Layer) -> dict[str, Any]:
+    store: dict[str, Any] = {}
+    layer.save_own_variables(store)
+    return {key: of.to_numpy(value) for key, value in store.items()}
+
+
+def _are_same(one: Any, other: Any) -> bool:
+    one, other = np.asarray(one), np.asarray(other)
+    if (one.shape, one.dtype) != (other.shape, other.dtype):
+        return False
+    # Bit by bit, as NaN is no reason to refuse; of strings the bytes are addresses.
+    return bool((one == other).all()) if one.dtype.hasobject else one.tobytes() == other.tobytes()

@@ -20,8 +20,14 @@ def added_by(
         ValueError: D_mul is too small for a layer, or a layer is not built.
     """
     added = {each.names[0]: _added(family_of, each, D_mul) for each in chosen}
-    parameters = sum(prod(variable.shape) for variable in model.variables)
+    parameters = sum(map(_size, model.variables))
     return sum(added.values()), parameters, max(added, key=lambda name: added[name], default="")
+
+
+def _size(variable: Any) -> int:
+    """Its numbers; of tf_keras's tables and of what grows as it is adapted, 0."""
+    shape = tuple(getattr(variable, "shape", (None,)))
+    return 0 if None in shape else prod(shape)
 
 
 def _added(family_of: FamilyOf, candidate: Candidate, D_mul: int | str | None) -> int:

@@ -37,6 +37,13 @@ def warn_if_not_trained(
             warnings.warn(holder_is_fitted(layer.name), UserWarning, stacklevel=3)
 
 
+def inner_optimizers(optimizer: Any) -> list[Any]:
+    """An optimizer, and those that it wraps (LossScaleOptimizer) or chooses from."""
+    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", [])]
+    below = [each for one in inner if one is not None for each in inner_optimizers(one)]
+    return [*below, optimizer]
+
+
 def forget_traces(models: type, layers: list[Layer]) -> None:
     """Drop what was compiled of models as they were before."""
     for layer in layers:

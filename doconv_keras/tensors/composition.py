@@ -16,7 +16,7 @@ from typing import Any
 from doconv_core import DOConvSpec, identity
 
 Ops = Any
-"""``keras.ops``, or what has its reshape, transpose, concatenate, convert_to_tensor and eye."""
+"""``keras.ops``, or what has its functions of the same names, as far as they are used."""
 
 Tensor = Any
 

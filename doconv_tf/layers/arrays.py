@@ -11,10 +11,10 @@ from numpy.typing import NDArray
 
 from doconv_keras.layers import arrays
 from doconv_keras.layers.arrays import WithW, in_layout, itemsize, write_W
-from doconv_tf import messages as keras_messages
 
 __all__ = [
     "WithW",
+    "compensate_",
     "folded_kernel",
     "in_layout",
     "itemsize",
@@ -32,32 +32,12 @@ def to_numpy(variable: Any) -> NDArray[np.floating[Any]]:
     return array.astype(np.float32) if array.dtype.name == "bfloat16" else array
 
 
-read_W = partial(arrays.read_W, to_numpy)
-folded_kernel = partial(arrays.folded_kernel, to_numpy)
-
-
 def load_plain(layer: WithW, store: Any) -> bool:
-    """Load the variables of the plain layer, which computes the same as this one with D = 0.
-
-    Returns:
-        False where they are not those of the plain layer, but of this one.
-
-    Raises:
-        ValueError: there are none.
-    """
+    """Load a plain layer's variables, see :func:`doconv_keras.layers.arrays.load_plain`."""
     variables = layer._trainable_variables + layer._non_trainable_variables
-    if variables and not store.keys():
-        raise ValueError(keras_messages.file_of_plain(layer.path))
-    ours = [id(variable) for variable in (layer.D, layer.W_extra) if variable is not None]
-    plain = [variable for variable in variables if id(variable) not in ours]
-    if not ours or len(store.keys()) != len(plain):
-        return False
-    for number, variable in enumerate(plain):
-        variable.assign(store[str(number)])
-    layer.D.assign(ops.zeros(layer.D.shape))
-    if (extra := layer.W_extra) is not None:
-        copies = layer.spec.extra_columns - layer.spec.free_columns
-        values = to_numpy(extra)  # (..., S - K, I/g, O); D alone acts in the free columns
-        values[..., :copies, :, :] = 0
-        extra.assign(values)
-    return True
+    return arrays.load_plain(ops, to_numpy, layer, variables, store)
+
+
+read_W = partial(arrays.read_W, to_numpy)
+compensate_ = partial(arrays.compensate_, to_numpy)
+folded_kernel = partial(arrays.folded_kernel, to_numpy)

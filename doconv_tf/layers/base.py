@@ -7,29 +7,17 @@ from typing import Any
 import keras
 from keras import ops
 
-from doconv_core import DOConvSpec, messages
-from doconv_core.kernel.initialization import Start, start_of
-from doconv_core.kernel.spec import validate_composition
-from doconv_core.model.signature import HostSignature
+from doconv_core.kernel.initialization import Start
 from doconv_keras.layers.do_conv import OverParameterized, Seams
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.copying import copied
-from doconv_tf.layers.exporting import warn_if_exporting
 from doconv_tf.layers.folding import folded_copy
-from doconv_tf.layers.hosts import FLOATING, HOSTS, refuse_legacy, why_plain
+from doconv_tf.layers.hosts import HOSTS, refuse_legacy, why_plain
 from doconv_tf.layers.swapping import drop_D, over_parameterize
 from doconv_tf.tensors import composition as compositions
 from doconv_tf.tensors.composition import transposed_depthwise_kernel
-from doconv_tf.tensors.initialization import (
-    DEFAULT,
-    add_beside,
-    as_the_authors,
-    extra_columns,
-    offset,
-)
-
-OUR_ARGUMENTS = ("D_mul", "composition", "D_init", "W_extra_init")
+from doconv_tf.tensors.initialization import DEFAULT, LIBRARY, add_beside
 
 
 class DOConvNd(OverParameterized, keras.layers.Layer):
@@ -40,7 +28,9 @@ class DOConvNd(OverParameterized, keras.layers.Layer):
     """
 
     seams = Seams(
-        ops,
+        LIBRARY,
+        HOSTS,
+        add_beside,
         copied,
         folded_copy,
         over_parameterize,
@@ -48,66 +38,20 @@ class DOConvNd(OverParameterized, keras.layers.Layer):
         refuse_legacy,
     )
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, DOConvNd, OUR_ARGUMENTS)
-            HOSTS.setdefault(cls.host, cls)
-
-    def __init__(
-        self,
-        *args: Any,
-        D_mul: int | str | None = None,
-        composition: str = "kernel",
-        D_init: str = "identity",
-        W_extra_init: str = "zeros",
-        **kwargs: Any,
-    ) -> None:
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
         if kwargs.get("lora_rank"):
             raise ValueError(keras_messages.no_lora(kwargs.get("name") or "", type(self).__name__))
         super().__init__(*args, **kwargs)
-        # The number of channels is known in build only; these sizes do for what can be checked.
-        DOConvSpec(1, 1, tuple(self.kernel_size), D_mul=D_mul)
-        if self.variable_dtype not in FLOATING or self.quantization_mode is not None:
-            raise TypeError(messages.layer.bad_dtype(self.dtype_policy.name))
-        self.D_mul = None if D_mul == "K" else D_mul
-        self.composition = validate_composition(composition)
-        self._start = start_of(D_init, W_extra_init)
-
-    def build(self, input_shape: Any) -> None:
-        """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
-        super().build(input_shape)
-        self.over_parameterize_(self.D_mul, self.composition, self._start)
-        if self.W_extra is not None and self._start.W_extra == "random":
-            self._kernel.assign(as_the_authors(self.spec)(self._kernel.shape, self._kernel.dtype))
 
     def over_parameterize_(
         self, D_mul: int | str | None, composition: str = "kernel", start: Start = DEFAULT
     ) -> None:
-        """Give a layer with the host's variables D and W_extra.
-
-        Its output stays what it was, but for another start than the usual one.
-        """
-        self.D_mul, self.composition = None if D_mul == "K" else D_mul, composition
-        self.spec = spec = self.spec_of(self, D_mul)
-        W = self._kernel
-        self.D = self.W_extra = None
-        if spec.has_D:
+        """Give a layer with the host's variables D and W_extra."""
+        super().over_parameterize_(D_mul, composition, start)
+        if self.D is not None:
             # Composed in the variables' precision: Keras must not cast W on the way, as it casts
             # a plain kernel. Only the composed kernel is cast.
-            W._autocast = False
-            # Without the kernel's regularizer and constraint: those are written for axes that D
-            # does not have, and a penalty on the offset only draws the layer back to a plain one.
-            self.D = add_beside(self, W, "D", spec.D_shape, offset(spec, start))
-        if spec.extra_columns:
-            self.W_extra = add_beside(
-                self,
-                W,
-                "W_extra",
-                (spec.extra_columns, *W.shape[-2:]),
-                extra_columns(spec, getattr(self, f"{self.role}_initializer"), start),
-                regularizer=getattr(self, f"{self.role}_regularizer"),
-            )
+            self._kernel._autocast = False
 
     def restore_(self) -> None:
         """Become the host's layer again; the kernel keeps its value."""
@@ -176,11 +120,6 @@ class DOConvNd(OverParameterized, keras.layers.Layer):
         """A plain layer's file has no D: it means the layer that computes the same."""
         if not load_plain(self, store):
             keras.layers.Layer.load_own_variables(self, store)
-
-    def _trackable_children(self, save_type: str = "checkpoint", **kwargs: Any) -> Any:
-        if self.built and self.D is not None:
-            warn_if_exporting(save_type)
-        return super()._trackable_children(save_type, **kwargs)
 
     def enable_lora(self, *args: Any, **kwargs: Any) -> None:
         """Refuse: LoRA would freeze W and D and then not be read; fold first.

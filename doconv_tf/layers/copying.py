@@ -1,8 +1,7 @@
 """Copies of layers and models that share nothing with the original.
 
-Keras can make a layer anew from its config, and knows how each layer saves and loads itself. A copy
-is made by the one and filled by the other; what both forget is copied here, and what is still
-different then is an error: a copy that computes something else would go unnoticed.
+Keras can make a layer anew from its config; :mod:`doconv_keras.layers.copying` has what a copy then
+takes over.
 """
 
 from __future__ import annotations
@@ -10,25 +9,25 @@ from __future__ import annotations
 import warnings
 from collections.abc import Iterator
 from contextlib import contextmanager, nullcontext
-from filecmp import cmpfiles
-from pathlib import Path
-from tempfile import TemporaryDirectory
+from functools import cache
 from typing import Any
 
 import keras
-import numpy as np
 from keras.src.models.functional import Functional  # which Keras does not export
 
-from doconv_keras.layers.copying import custom_objects
+from doconv_keras.layers.copying import (
+    Framework,
+    check_saves_the_same,
+    copy_attributes,
+    custom_objects,
+    load_what_it_saves,
+    pairs_of_variables,
+)
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.nesting import children, everything
 from doconv_tf.tensors.initialization import made_where
 
 GRAPHS = (Functional, keras.Sequential)
-PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
-BOOKKEEPING = frozenset(vars(keras.Model(name="any")))
-"""What every layer or model has: Keras's own record of it, which a copy has of its own."""
-
 MADE_ANEW = ("build", "quantize")
 """Functions that Keras has put on every layer."""
 
@@ -94,7 +93,7 @@ def _custom_objects(model: keras.layers.Layer) -> dict[str, Any]:
         for layer in everything(model)
         for value in (layer, *(v for k, v in vars(layer).items() if k not in MADE_ANEW))
     )
-    return custom_objects(held, keras.saving.get_registered_name, "keras.")
+    return custom_objects(held, lambda each: [keras.saving.get_registered_name(each)], "keras.")
 
 
 def _in_step(ours: Any, theirs: Any, seen: set[int]) -> list[tuple[Any, Any]]:
@@ -134,93 +133,22 @@ def _make_alike(pairs: list[tuple[Any, Any]]) -> None:
             if names in vars(ours):
                 setattr(theirs, names, list(getattr(ours, names)))
     for ours, theirs in pairs:
-        _load_what_it_saves(ours, theirs)
+        load_what_it_saves(KERAS, ours, theirs)
     _copy_variables(*pairs[0])
     for ours, theirs in pairs:
-        _copy_attributes(ours, theirs)
+        copy_attributes(KERAS, ours, theirs)
         if hasattr(theirs, "_torch_params"):  # which has the variables by their paths
             theirs._track_variables()
     for ours, theirs in pairs:
-        _check_saves_the_same(ours, theirs)
-
-
-def _load_what_it_saves(ours: Any, theirs: Any) -> None:
-    """Let a layer take over what is no variable, or follows from one, in its own way."""
-    if _saves_in_its_own_way(ours):
-        theirs.load_own_variables(_saved_variables(ours))
-    if hasattr(ours, "save_assets"):
-        with TemporaryDirectory() as folder:
-            ours.save_assets(folder)
-            theirs.load_assets(folder)
-
-
-def _check_saves_the_same(ours: Any, theirs: Any) -> None:
-    if _saves_in_its_own_way(ours):
-        one, other = _saved_variables(ours), _saved_variables(theirs)
-        for key in one.keys() | other.keys():
-            if key not in one or key not in other or not _are_same(one[key], other[key]):
-                raise ValueError(keras_messages.loads_otherwise(ours.path, key))
-    if hasattr(ours, "save_assets"):
-        with TemporaryDirectory() as one, TemporaryDirectory() as other:
-            ours.save_assets(one)
-            theirs.save_assets(other)
-            names = sorted(
-                {each.name for folder in (one, other) for each in Path(folder).iterdir()}
-            )
-            _, different, missing = cmpfiles(one, other, names, shallow=False)
-            for name in (*different, *missing):
-                raise ValueError(keras_messages.loads_otherwise(ours.path, name))
-
-
-def _saves_in_its_own_way(layer: Any) -> bool:
-    return type(layer).load_own_variables is not keras.layers.Layer.load_own_variables
-
-
-def _saved_variables(layer: Any) -> dict[str, Any]:
-    store: dict[str, Any] = {}
-    layer.save_own_variables(store)
-    return {key: _to_numpy(value) for key, value in store.items()}
+        check_saves_the_same(KERAS, ours, theirs)
 
 
 def _copy_variables(model: Any, clone: Any) -> None:
-    if len(model.variables) != len(clone.variables):
-        counts = len(model.variables), len(clone.variables)
-        raise ValueError(keras_messages.has_other_variables(model.path, *counts))
-    for ours, theirs in zip(model.variables, clone.variables, strict=True):
-        if (ours.shape, ours.dtype) != (theirs.shape, theirs.dtype):
-            kinds = f"{ours.shape} {ours.dtype}", f"{theirs.shape} {theirs.dtype}"
-            raise ValueError(keras_messages.has_other_variable(ours.path, *kinds))
+    for ours, theirs in pairs_of_variables(model, clone):
         # Through NumPy: on jax a variable would otherwise share the original's buffer.
         theirs.assign(_to_numpy(ours))
         theirs.trainable = ours.trainable
         theirs._name, theirs._path = ours.name, ours.path
-
-
-def _copy_attributes(ours: Any, theirs: Any) -> None:
-    """Numbers, strings and tensors that a layer holds beside its variables and its config."""
-    own = vars(theirs)
-    for name, value in vars(ours).items():
-        if name in BOOKKEEPING or isinstance(value, keras.Variable):
-            continue
-        if isinstance(value, PLAIN):
-            own[name] = value
-        elif isinstance(value, np.ndarray):
-            own[name] = value.copy()
-        elif keras.ops.is_tensor(value):
-            try:
-                array = _to_numpy(value)
-            except Exception:  # a symbol left over from a graph, which is no state
-                continue
-            if not (keras.ops.is_tensor(own.get(name)) and _are_same(array, own[name])):
-                own[name] = keras.ops.convert_to_tensor(array)
-
-
-def _are_same(one: Any, other: Any) -> bool:
-    one, other = np.asarray(_to_numpy(one)), np.asarray(_to_numpy(other))
-    if (one.shape, one.dtype) != (other.shape, other.dtype):
-        return False
-    # Bit by bit, as NaN is no reason to refuse; of strings the bytes are addresses.
-    return bool((one == other).all()) if one.dtype.hasobject else one.tobytes() == other.tobytes()
 
 
 def _to_numpy(value: Any) -> Any:
@@ -228,3 +156,18 @@ def _to_numpy(value: Any) -> Any:
         # Of the value: Keras 3.15's Variable lacks what NumPy 2 asks of __array__.
         value = value.value
     return keras.ops.convert_to_numpy(value) if keras.ops.is_tensor(value) else value
+
+
+@cache
+def _bookkeeping() -> frozenset[str]:
+    return frozenset(vars(keras.Model(name="any")))
+
+
+KERAS = Framework(
+    keras.layers.Layer,
+    keras.Variable,
+    keras.ops.is_tensor,
+    _to_numpy,
+    keras.ops.convert_to_tensor,
+    _bookkeeping,
+)

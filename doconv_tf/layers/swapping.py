@@ -13,10 +13,11 @@ import keras
 from keras import ops
 
 from doconv_core.kernel.initialization import Start
+from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf import messages as keras_messages
-from doconv_tf.layers.arrays import read_W, write_W
+from doconv_tf.layers.arrays import compensate_
 from doconv_tf.layers.hosts import becomes
-from doconv_tf.tensors.initialization import DEFAULT, made_where
+from doconv_tf.tensors.initialization import made_where
 
 
 def check_changeable(model: keras.layers.Layer) -> None:
@@ -57,17 +58,7 @@ def over_parameterize(
         raise
     if start.W_extra == "random":
         for layer in changed:
-            _compensate_(layer)
-
-
-def _compensate_(layer: Any) -> None:
-    """Take from the kernel variable what the identity's further copies add to it."""
-    if layer.W_extra is None:
-        return
-    W, spec = read_W(layer), layer.spec
-    for column in range(spec.K, spec.S - spec.free_columns, spec.K):
-        W[..., : spec.K] -= W[..., column : column + spec.K]
-    write_W(layer, W)
+            compensate_(layer)
 
 
 def drop_D(layer: Any) -> None:

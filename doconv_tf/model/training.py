@@ -8,6 +8,7 @@ from typing import Any
 import keras
 
 from doconv_keras.model import training
+from doconv_keras.model.training import inner_optimizers
 
 
 def _has_built_optimizer(layer: keras.layers.Layer) -> bool:
@@ -38,15 +39,8 @@ def forget_variables(
     """
     for layer in layers:
         if _has_built_optimizer(layer):
-            for optimizer in _each_inner(layer.optimizer):
+            for optimizer in inner_optimizers(layer.optimizer):
                 _forget(optimizer, {id(v) for v in dropped}, {id(v) for v in kernels})
-
-
-def _each_inner(optimizer: Any) -> list[Any]:
-    """An optimizer, and those that it wraps (LossScaleOptimizer) or chooses from."""
-    inner = [getattr(optimizer, "inner_optimizer", None), *getattr(optimizer, "optimizers", [])]
-    below = [each for one in inner if one is not None for each in _each_inner(one)]
-    return [*below, optimizer]
 
 
 def _forget(optimizer: Any, dropped: set[int], kernels: set[int]) -> None:

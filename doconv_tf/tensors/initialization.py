@@ -2,23 +2,20 @@
 
 from __future__ import annotations
 
-import math
 from collections.abc import Callable
 from contextlib import AbstractContextManager, nullcontext
+from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
 
-from doconv_core import CondConvSpec, DOConvSpec, identity
-from doconv_core.kernel.initialization import Start
+from doconv_keras.tensors import initialization
+from doconv_keras.tensors.initialization import DEFAULT, Initializer
 from doconv_tf import messages as keras_messages
 
-Spec = DOConvSpec | CondConvSpec
-DEFAULT = Start()
-
-Initializer = Any
-"""A function of a shape and a dtype, as Keras calls it."""
+__all__ = ["DEFAULT", "LIBRARY", "Initializer", "add_beside", "another", "expert_by_expert",
+           "extra_columns", "made_where", "offset"]  # fmt: skip
 
 
 def add_beside(
@@ -52,63 +49,11 @@ def _strategy(variable: Any) -> Any:
     return getattr(variable.value, "distribute_strategy", None)
 
 
-def offset(spec: Spec, start: Start) -> Initializer:
-    """For D: zeros, or what makes the whole D, identity and offset, random."""
-    if start.D == "identity":
-        return keras.initializers.Zeros()
+LIBRARY = initialization.Library(ops, keras.initializers)
 
-    def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
-        whole = uniform(1 / spec.S)(shape, dtype=dtype)
-        return whole - ops.cast(identity(spec.K, spec.S), dtype)
-
-    return draw
-
-
-def uniform(variance: float) -> Initializer:
-    """Values between equal bounds."""
-    bound = math.sqrt(3 * variance)
-    return keras.initializers.RandomUniform(-bound, bound)
-
-
-def as_the_authors(spec: Spec) -> Initializer:
-    """For all columns of W alike: their kaiming_uniform_(a=sqrt(5)) over I/g S inputs."""
-    return uniform(1 / (3 * spec.W_shape[-2] * spec.S))
-
-
-def extra_columns(
-    spec: DOConvSpec, initializer: Initializer, start: Start = DEFAULT
-) -> Initializer:
-    """For W_extra: zeros where the identity has a copy, else as the host's draws a kernel."""
-    if start.W_extra == "random":
-        return as_the_authors(spec)
-
-    def draw(shape: tuple[int, ...], dtype: Any = None) -> Any:
-        zeros = ops.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
-        if not spec.free_columns:
-            return zeros
-        # Of the kernel's own shape, so that the fan and with it the scale are the kernel's.
-        drawn = another(initializer)((*spec.kernel_size, *shape[1:]), dtype=dtype)
-        drawn = ops.reshape(drawn, (spec.K, *shape[1:]))
-        return ops.concatenate([zeros, drawn[: spec.free_columns]], axis=0)
-
-    return draw
-
-
-def another(initializer: Initializer, number: int = 0) -> Initializer:
-    """A clone, which draws other values: without a seed of its own, or with one that is moved.
-
-    One and the same initializer draws the same values each time, unless its seed is a
-    ``SeedGenerator``; then nothing need be cloned.
-    """
-    if not isinstance(initializer, keras.initializers.Initializer):
-        return initializer
-    config = initializer.get_config()
-    seed = config.get("seed")
-    if not isinstance(seed, (int, type(None))):
-        return initializer
-    if seed is not None:
-        config["seed"] = seed + number
-    return type(initializer).from_config(config)
+offset = partial(initialization.offset, LIBRARY)
+extra_columns = partial(initialization.extra_columns, LIBRARY)
+another = partial(initialization.another, LIBRARY)
 
 
 def expert_by_expert(

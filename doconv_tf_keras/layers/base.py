@@ -8,18 +8,16 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from doconv_core import DOConvSpec, messages
-from doconv_core.kernel.spec import validate_composition
-from doconv_core.model.signature import HostSignature
 from doconv_keras.layers.do_conv import OverParameterized, Seams
 from doconv_tf_keras import messages as tf_keras_messages
+from doconv_tf_keras.layers.arrays import load_plain
 from doconv_tf_keras.layers.copying import copied
 from doconv_tf_keras.layers.folding import folded_copy
-from doconv_tf_keras.layers.hosts import FLOATING, HOSTS, why_plain
+from doconv_tf_keras.layers.hosts import HOSTS, why_plain
 from doconv_tf_keras.layers.nesting import check_tf_keras, is_of_keras_3
 from doconv_tf_keras.layers.swapping import drop_D, over_parameterize
 from doconv_tf_keras.tensors import composition as compositions
-from doconv_tf_keras.tensors.initialization import add_beside, extra_columns, uncast
+from doconv_tf_keras.tensors.initialization import LIBRARY, add_beside, uncast
 
 
 class DOConvNd(OverParameterized, tf_keras.layers.Layer):
@@ -31,7 +29,9 @@ class DOConvNd(OverParameterized, tf_keras.layers.Layer):
     """
 
     seams = Seams(
-        compositions.Ops,
+        LIBRARY,
+        HOSTS,
+        add_beside,
         copied,
         folded_copy,
         over_parameterize,
@@ -39,56 +39,10 @@ class DOConvNd(OverParameterized, tf_keras.layers.Layer):
         partial(check_tf_keras, name="conv"),
     )
 
-    def __init_subclass__(cls, **kwargs: Any) -> None:
-        super().__init_subclass__(**kwargs)
-        if "host" in cls.__dict__:
-            cls.__signature__ = HostSignature(cls.host, DOConvNd)
-            HOSTS.setdefault(cls.host, cls)
-
-    def __init__(
-        self,
-        *args: Any,
-        D_mul: int | str | None = None,
-        composition: str = "kernel",
-        **kwargs: Any,
-    ) -> None:
-        super().__init__(*args, **kwargs)
-        # The number of channels is known in build only; these sizes do for what can be checked.
-        DOConvSpec(1, 1, tuple(self.kernel_size), D_mul=D_mul)
-        if self.variable_dtype not in FLOATING:
-            raise TypeError(messages.layer.bad_dtype(self.dtype_policy.name))
-        self.D_mul = None if D_mul == "K" else D_mul
-        self.composition = validate_composition(composition)
-
-    def build(self, input_shape: Any) -> None:
-        """Make the host's variables, then D (zeros) and, for S > K, W_extra."""
-        super().build(input_shape)
-        self.over_parameterize_(self.D_mul, self.composition)
-
-    def over_parameterize_(self, D_mul: int | str | None, composition: str = "kernel") -> None:
-        """Give a layer with the host's variables D and W_extra; its output stays what it was."""
-        self.D_mul, self.composition = None if D_mul == "K" else D_mul, composition
-        self.spec = spec = self.spec_of(self, D_mul)
-        W = self._kernel
-        self.D = self.W_extra = None
-        if spec.has_D:
-            # Without the kernel's regularizer and constraint: those are written for axes that D
-            # does not have, and a penalty on the offset only draws the layer back to a plain one.
-            self.D = add_beside(self, W, "D", spec.D_shape, "zeros")
-        if spec.extra_columns:
-            self.W_extra = add_beside(
-                self,
-                W,
-                "W_extra",
-                (spec.extra_columns, *W.shape[-2:]),
-                extra_columns(spec, getattr(self, f"{self.role}_initializer")),
-                regularizer=getattr(self, f"{self.role}_regularizer"),
-            )
-
     def restore_(self) -> None:
         """Become the host's layer again; the kernel keeps its value."""
         drop_D(self)
-        for name in ("D_mul", "composition", "spec"):
+        for name in ("D_mul", "composition", "spec", "_start"):
             if name in vars(self):
                 delattr(self, name)
         self.__class__ = type(self).host
@@ -106,6 +60,11 @@ class DOConvNd(OverParameterized, tf_keras.layers.Layer):
 
     def _computed(self, tensor: Any) -> Any:
         return tf.cast(tensor, self.compute_dtype)
+
+    def load_own_variables(self, store: Any) -> None:
+        """A plain layer's file has no D: it means the layer that computes the same."""
+        if not load_plain(self, store):
+            super().load_own_variables(store)
 
     def __call__(self, inputs: Any, *args: Any, **kwargs: Any) -> Any:
         if is_of_keras_3(inputs):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from contextlib import nullcontext
+from functools import cache
 from typing import Any
 
 import tensorflow as tf
@@ -10,7 +11,14 @@ import tf_keras
 from tf_keras.src.engine.functional import Functional  # which tf_keras does not export
 from tf_keras.src.saving.serialization_lib import SafeModeScope  # nor this
 
-from doconv_keras.layers.copying import custom_objects
+from doconv_keras.layers.copying import (
+    Framework,
+    check_saves_the_same,
+    copy_attributes,
+    custom_objects,
+    load_what_it_saves,
+    pairs_of_variables,
+)
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.nesting import everything
 from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
@@ -68,7 +76,12 @@ def _custom_objects(model: tf_keras.layers.Layer) -> dict[str, Any]:
         for layer in everything(model)
         for value in (layer, *(v for k, v in vars(layer).items() if not k.startswith("_")))
     )
-    return custom_objects(held, tf_keras.saving.get_registered_name, "tf_keras.")
+
+    def names(value: Any) -> set[str]:
+        # A wrapper, such as TimeDistributed, looks by the bare name (tf_keras 2.21).
+        return {tf_keras.saving.get_registered_name(value), value.__name__}
+
+    return custom_objects(held, names, "tf_keras.")
 
 
 def _make_alike(model: Any, clone: Any) -> None:
@@ -89,10 +102,16 @@ def _make_alike(model: Any, clone: Any) -> None:
     for ours, theirs in pairs:
         if isinstance(theirs, Functional):
             _rename_graph(ours, theirs)
-    for ours, theirs in zip(model.weights, clone.weights, strict=True):
+    for ours, theirs in pairs:
+        load_what_it_saves(TF_KERAS, ours, theirs)
+    for ours, theirs in pairs_of_variables(model, clone):
         for one, other in zip(_single(ours), _single(theirs), strict=True):
             other._handle_name = one.name
     clone.set_weights(model.get_weights())
+    for ours, theirs in pairs:
+        copy_attributes(TF_KERAS, ours, theirs)
+    for ours, theirs in pairs:
+        check_saves_the_same(TF_KERAS, ours, theirs)
 
 
 def _rename_graph(ours: Functional, theirs: Functional) -> None:
@@ -108,5 +127,25 @@ def _rename_graph(ours: Functional, theirs: Functional) -> None:
 
 
 def _single(variable: Any) -> tuple[Any, ...]:
-    """A variable, or those that a distributed one has on its devices."""
+    """A variable, or those that a distributed one has on its devices; a table has no name."""
+    if not hasattr(variable, "name"):
+        return ()
     return tuple(getattr(uncast(variable), "values", None) or (uncast(variable),))
+
+
+@cache
+def _bookkeeping() -> frozenset[str]:
+    """Also what compile() makes: a copy is not compiled."""
+    model = tf_keras.Model(name="any")
+    model.compile()
+    return frozenset(vars(model))
+
+
+TF_KERAS = Framework(
+    tf_keras.layers.Layer,
+    tf.Variable,
+    tf.is_tensor,
+    lambda value: value.numpy() if tf.is_tensor(value) else value,
+    tf.convert_to_tensor,
+    _bookkeeping,
+)

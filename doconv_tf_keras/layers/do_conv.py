@@ -25,13 +25,18 @@ class DOConv1D(Dense, tf_keras.layers.Conv1D):
 class DOConv2D(Dense, tf_keras.layers.Conv2D):
     """Depthwise over-parameterized ``tf_keras.layers.Conv2D``.
 
-    Takes every argument of ``Conv2D``, in its order, and two keyword arguments.
+    Takes every argument of ``Conv2D``, in its order, and four keyword arguments.
 
     Args:
         D_mul: S, the columns of W: at least the number of kernel elements K, the default.
             Columns beyond K live in ``W_extra``.
         composition: "kernel" composes the kernel, then convolves once. "feature" computes the
             definition, a depthwise and a 1x1 convolution: the same result, slower.
+        D_init: "identity" starts as the plain layer. "random" draws the whole D instead, uniformly
+            in +-sqrt(3 / S), as in the paper's ablation; the scale is our reading.
+        W_extra_init: "zeros", or "random" as the authors' layer starts: all columns of W are drawn
+            alike, uniformly in +-1 / sqrt(I/g S). Only D_mul > K has any beyond the kernel's own.
+            Neither is part of the config: they are about the start only.
 
     Shape:
         - input, output: as ``Conv2D``.
@@ -42,14 +47,15 @@ class DOConv2D(Dense, tf_keras.layers.Conv2D):
         - ``kernel``: the composed kernel, a tensor.
 
     Raises:
-        ValueError: D_mul < K, or an argument that ``Conv2D`` refuses.
+        ValueError: D_mul < K, an unknown start, or an argument that ``Conv2D`` refuses.
         TypeError: a dtype policy that is not floating point.
 
     Note:
         ``kernel_regularizer`` acts on W and W_extra, ``kernel_constraint`` on W, neither on D:
         they are written for a kernel's axes, and a penalty on the offset would only draw the
         layer back to the plain one. (The official TensorFlow layer gives both to D as well.)
-        Neither W nor a constrained W is the kernel that is deployed: that is ``kernel``.
+        Neither W nor a constrained W is the kernel that is deployed: that is ``kernel``. An
+        optimizer's ``weight_decay`` acts on D as on W, here as in the other frameworks.
 
     Numerics: under a mixed policy the kernel is composed in float32 and rounded once.
 

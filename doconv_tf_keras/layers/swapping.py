@@ -12,8 +12,11 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from doconv_tf_keras import messages as keras_messages
-from doconv_tf_keras.layers.hosts import HOSTS
+from doconv_core.kernel.initialization import Start
+from doconv_keras.tensors.initialization import DEFAULT
+from doconv_tf_keras import messages as tf_keras_messages
+from doconv_tf_keras.layers.arrays import compensate_
+from doconv_tf_keras.layers.hosts import becomes
 
 
 def check_changeable(model: tf_keras.layers.Layer) -> None:
@@ -28,21 +31,26 @@ def check_changeable(model: tf_keras.layers.Layer) -> None:
     elif tf.distribute.has_strategy() and not tf.distribute.in_cross_replica_context():
         fault = "called by a replica"
     if fault:
-        raise ValueError(keras_messages.changed_from_within(model.name, fault))
+        raise ValueError(tf_keras_messages.changed_from_within(model.name, fault))
 
 
-def over_parameterize(layers: list[tf_keras.layers.Layer], D_mul: int | str | None) -> None:
+def over_parameterize(
+    layers: list[tf_keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
+) -> None:
     """Turn host layers into DO-Conv layers: all of them or none."""
     changed: list[Any] = []
     try:
         for layer in layers:
-            layer.__class__ = HOSTS[type(layer)]
+            layer.__class__ = becomes(type(layer))
             changed.append(layer)
-            layer.over_parameterize_(D_mul)
+            layer.over_parameterize_(D_mul, start=start)
     except BaseException:  # an initializer of the user's own, or an interrupt
         for layer in changed:
             layer.restore_()
         raise
+    if start.W_extra == "random":
+        for layer in changed:
+            compensate_(layer)
 
 
 def drop_D(layer: Any) -> None:

@@ -19,5 +19,6 @@ def D_beyond_reach(model: tf_keras.layers.Layer) -> Iterator[str]:
     """The names of D's that no layer of ours holds, as in a SavedModel that was loaded."""
     ours = {id(layer.D) for _, layer in over_parameterized(model)}
     for variable in model.weights:
-        if id(variable) not in ours and variable.name.split("/")[-1] == "D:0":
-            yield variable.name
+        name = getattr(variable, "name", "")  # tf_keras lists a lookup's table too
+        if id(variable) not in ours and name.split("/")[-1] == "D:0":
+            yield name

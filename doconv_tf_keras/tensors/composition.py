@@ -15,7 +15,7 @@ class Ops:
     """TensorFlow's operations by the names that ``keras.ops`` gives them."""
 
     reshape, transpose, concatenate = tf.reshape, tf.transpose, tf.concat
-    convert_to_tensor, eye, zeros = tf.convert_to_tensor, tf.eye, tf.zeros
+    convert_to_tensor, cast, eye, zeros = tf.convert_to_tensor, tf.cast, tf.eye, tf.zeros
 
 
 compose = partial(composition.compose, Ops)

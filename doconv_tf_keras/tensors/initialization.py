@@ -8,11 +8,9 @@ from typing import Any
 import tensorflow as tf
 import tf_keras
 
-from doconv_core import DOConvSpec
+from doconv_keras.tensors.initialization import Initializer, Library
 from doconv_tf_keras import messages as tf_keras_messages
-
-Initializer = Any
-"""A function of a shape and a dtype, as tf_keras calls it."""
+from doconv_tf_keras.tensors.composition import Ops
 
 
 def uncast(variable: Any) -> Any:
@@ -21,7 +19,12 @@ def uncast(variable: Any) -> Any:
 
 
 def add_beside(
-    layer: tf_keras.layers.Layer, W: Any, name: str, shape: Any, initializer: Any, **options: Any
+    layer: tf_keras.layers.Layer,
+    W: Any,
+    name: str,
+    shape: Any,
+    initializer: Initializer,
+    **options: Any,
 ) -> Any:
     """A further variable of a layer, trainable where W is, which tf_keras never casts.
 
@@ -57,27 +60,8 @@ def name_scope(variable: Any) -> str:
     return f"{prefix}/" if prefix else ""
 
 
-def extra_columns(spec: DOConvSpec, initializer: Initializer) -> Initializer:
-    """For W_extra: zeros where the identity has a copy, else as the host's draws a kernel."""
-
-    def draw(shape: tuple[int, ...], dtype: Any = None, **_: Any) -> Any:
-        zeros = tf.zeros((shape[0] - spec.free_columns, *shape[1:]), dtype)
-        if not spec.free_columns:
-            return zeros
-        # Of the kernel's own shape, so that the fan and with it the scale are the kernel's.
-        drawn = another(initializer)((*spec.kernel_size, *shape[1:]), dtype=dtype)
-        drawn = tf.reshape(drawn, (spec.K, *shape[1:]))
-        return tf.concat([zeros, drawn[: spec.free_columns]], axis=0)
-
-    return draw
-
-
-def another(initializer: Initializer) -> Initializer:
-    """A clone, which draws other values: one and the same warns when it is called again."""
-    if not isinstance(initializer, tf_keras.initializers.Initializer):
-        return initializer
-    return type(initializer).from_config(initializer.get_config())
-
-
 def _is_wrapped(variable: Any) -> bool:
     return type(variable).__name__.startswith("AutoCast")
+
+
+LIBRARY = Library(Ops, tf_keras.initializers)

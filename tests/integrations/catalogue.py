@@ -112,6 +112,7 @@ TF_KERAS = Framework(
         Integration("tf_keras: model.fit", "convert train save resume fold"),
         Integration("tf_keras: checkpoints", "save resume fold"),
         Integration("tf_keras: MirroredStrategy", "convert train fold"),
+        Integration("tf_keras: .weights.h5 files", "resume"),
         Integration("tf_keras: SavedModel", "fold export"),
     ),
 )

@@ -16,6 +16,7 @@ import tensorflow as tf
 import tf_keras
 
 import doconv_tf_keras
+from doconv_keras.layers import exporting
 from doconv_tf_keras import convert, fold
 from doconv_tf_keras.layers.do_conv import LAYERS
 from tests.tf_keras_adapter.helpers import (
@@ -25,12 +26,12 @@ from tests.tf_keras_adapter.helpers import (
     arguments,
     assert_same_values,
     batch,
-    compile_,
     image,
     over_parameterized,
     randomize,
     run,
     small_functional,
+    small_sequential,
     subclassed,
     values,
 )
@@ -171,6 +172,43 @@ def test_a_folded_file_is_the_untouched_model_s(file: str, tmp_path: Path) -> No
     np.testing.assert_allclose(run(untouched, x), run(model, x), rtol=1e-4, atol=1e-5)
 
 
+class Pair(L.Layer):
+    """A .weights.h5 file has a layer's own layers under the names of its attributes."""
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        self.conv, self.separable = L.Conv2D(4, 3), L.SeparableConv2D(3, 3)
+
+    def call(self, x: Any) -> Any:
+        return self.separable(self.conv(x))
+
+
+def pair() -> tf_keras.Model:
+    return tf_keras.Sequential([tf_keras.Input((8, 8, 4)), Pair()])
+
+
+@pytest.mark.integration(
+    "tf_keras: .weights.h5 files",
+    resume="a plain one: layers that are attributes; else load, then convert",
+)
+def test_plain_weights_load_where_layers_are_attributes(tmp_path: Path) -> None:
+    plain, converted, x = pair(), convert(pair(), D_mul=20, inplace=True), batch()[0]
+    randomize(converted)
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    converted.load_weights(tmp_path / "plain.weights.h5")
+    np.testing.assert_array_equal(run(converted, x), run(plain, x))
+    for layer in over_parameterized(converted):
+        assert not layer.D.numpy().any()
+        assert layer.W_extra.numpy()[-2:].any()  # where D alone acts
+
+
+def test_plain_weights_of_layers_that_are_called_otherwise_are_told_of(tmp_path: Path) -> None:
+    plain, converted = small_sequential(), convert(small_sequential())
+    plain.save_weights(tmp_path / "plain.weights.h5")
+    with pytest.raises(ValueError, match=r"load it into the plain model, then convert\(\)"):
+        converted.load_weights(tmp_path / "plain.weights.h5")
+
+
 # --- tf.train.Checkpoint -------------------------------------------------------------------
 
 BUILD = {"functional": small_functional, "backbone": Backbone, "subclassed": subclassed}
@@ -274,13 +312,26 @@ def test_a_saved_model_serves_what_was_trained(folded: bool, tmp_path: Path) -> 
     assert any(name.endswith("D:0") for name in names) == (not folded)
 
 
-@pytest.mark.integration("tf_keras: model.fit", "save", "resume")
-def test_an_optimizer_s_state_survives_a_fold_in_place(tmp_path: Path) -> None:
-    """D's slots, which are in no file, go; those of every kernel stay."""
-    model, (x, labels) = compile_(convert(small_functional())), batch()
-    model.fit(x, labels, epochs=2, verbose=0)
-    fold(model, inplace=True)
-    model.fit(x, labels, verbose=0)
+EXPORTS = {  # Model.export (tf_keras 2.21) asks no layer what it holds, so none can tell
+    "save": lambda model, path: model.save(path, save_format="tf"),
+    "saved_model": lambda model, path: tf.saved_model.save(model, str(path)),
+}
+
+
+@pytest.mark.integration("tf_keras: SavedModel", export="unfolded: correct, told once")
+@pytest.mark.parametrize("write", EXPORTS.values(), ids=EXPORTS)
+def test_an_unfolded_graph_is_told_of_once(write: Any, tmp_path: Path) -> None:
+    model = convert(small_sequential())
+    exporting.warn.cache_clear()
+    with pytest.warns(UserWarning, match="not folded: the graph is right") as told:
+        write(model, tmp_path / "exported")
+    assert len([each for each in told if "not folded" in str(each.message)]) == 1
+
+
+def test_neither_a_folded_graph_nor_what_is_saved_to_train_on_is_told_of(tmp_path: Path) -> None:
+    model = convert(small_sequential())
+    exporting.warn.cache_clear()
     model.save(tmp_path / "model.keras")
-    again = tf_keras.models.load_model(tmp_path / "model.keras")
-    again.fit(x, labels, verbose=0)
+    tf.train.Checkpoint(model=model).write(str(tmp_path / "checkpoint"))
+    fold(model).export(tmp_path / "folded")
+    assert exporting.warn.cache_info().currsize == 0

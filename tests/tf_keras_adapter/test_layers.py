@@ -128,7 +128,7 @@ def test_at_birth_it_is_the_plain_layer(cls: Any) -> None:
 def test_arguments_are_the_host_s_then_ours(cls: Any) -> None:
     theirs = list(inspect.signature(cls.host).parameters)
     assert list(inspect.signature(cls).parameters) == [
-        *theirs[:-1], "D_mul", "composition", theirs[-1],
+        *theirs[:-1], "D_mul", "composition", "D_init", "W_extra_init", theirs[-1],
     ]  # fmt: skip
 
 

@@ -39,7 +39,10 @@ def with_(change: Any) -> tf_keras.Model:
 
 
 class OwnConv(L.Conv2D):
-    pass
+    """It may compute something else."""
+
+    def call(self, x: Any) -> Any:
+        return 2 * super().call(x)
 
 
 class OwnDOConv(doconv_tf_keras.DOConv2D):
@@ -65,6 +68,14 @@ REASONS: dict[str, tuple[Any, str]] = {
     "subclass": (
         lambda: tf_keras.Sequential([tf_keras.Input((8, 8, 4)), OwnConv(4, 3)]),
         messages.model.OWN_FORWARD,
+    ),
+    "name-taken": (
+        lambda: with_(lambda layer: setattr(layer, "composition", "the user's")),
+        messages.model.NAME_TAKEN,
+    ),
+    "recurrent": (
+        lambda: tf_keras.Sequential([tf_keras.Input((5, 8, 8, 4)), L.ConvLSTM2D(3, (3, 2))]),
+        tf_keras_messages.RECURRENT,
     ),
     "instance-call": (lambda: with_(replace_call), messages.model.INSTANCE_FORWARD),
     "spectral-norm": (normalized, messages.model.RECOMPUTED_WEIGHT),

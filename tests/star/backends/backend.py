@@ -79,8 +79,8 @@ class Backend(ABC):
         """The plain layer that ``layer.fold()`` gives."""
 
     @abstractmethod
-    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
-        """What ``convert`` gives for a plain layer or network."""
+    def convert(self, model: Any, **options: Any) -> Any:
+        """What ``convert`` gives for a plain layer or network; ``options`` are its own."""
 
     @abstractmethod
     def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:

@@ -115,8 +115,8 @@ class GluonBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return layer.fold()
 
-    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
-        return doconv_gluon.convert(model, D_mul=D_mul)
+    def convert(self, model: Any, **options: Any) -> Any:
+        return doconv_gluon.convert(model, **options)
 
     def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
         doconv_gluon.load_official(model, checkpoint, source=source)

@@ -97,8 +97,8 @@ class KerasBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return _keep_case(layer, layer.fold())
 
-    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
-        return _keep_case(model, doconv_tf.convert(model, D_mul=D_mul))
+    def convert(self, model: Any, **options: Any) -> Any:
+        return _keep_case(model, doconv_tf.convert(model, **options))
 
     def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
         doconv_tf.load_official(model, checkpoint, source=source)

@@ -93,8 +93,8 @@ class TfKerasBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return _keep_case(layer, layer.fold())
 
-    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
-        return _keep_case(model, doconv_tf_keras.convert(model, D_mul=D_mul))
+    def convert(self, model: Any, **options: Any) -> Any:
+        return _keep_case(model, doconv_tf_keras.convert(model, **options))
 
     def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
         doconv_tf_keras.load_official(model, checkpoint, source=source)

@@ -101,8 +101,8 @@ class TorchBackend(Backend):
     def fold(self, layer: Any) -> Any:
         return layer.fold()
 
-    def convert(self, model: Any, *, D_mul: int | None = None) -> Any:
-        return doconv_torch.convert(model, D_mul=D_mul)
+    def convert(self, model: Any, **options: Any) -> Any:
+        return doconv_torch.convert(model, **options)
 
     def load_official(self, model: Any, checkpoint: dict[str, np.ndarray], source: str) -> None:
         doconv_torch.load_official(model, checkpoint, source=source)
