@@ -110,7 +110,7 @@ def evaluate(network: nn.Module, batches: Any, *, autocast: bool = False) -> dic
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
-    parser = common.options(__doc__, "resnet50", ("none", "all"))
+    parser = common.options(__doc__, "resnet50", networks(), ("none", "all"))
     parser.add_argument("--size", type=int, default=224, help="of images; by default 224")
     parser.add_argument("--cosine", action="store_true", help="instead of steps")
     parser.add_argument("--warmup-epochs", type=float, default=0)
