@@ -53,14 +53,15 @@ def _chapter(title: str, framework: str, names: tuple[str, ...]) -> str:
     for recipe in found(framework, names):
         name = recipe.__name__.rpartition(".")[2]
         for data, rows in groupby(recipe.rows(), lambda row: row["data"]):
-            parts += [f"#### {title}: {name}, {data}", _table(list(rows))]
+            parts += [f"#### {title}: {name}, {data}", table(list(rows))]
         lists = recipe.networks().items()
         parts.append(f"`--network` of `examples/{framework}/{name}.py`:")
         parts.append("\n".join(f"* {group}: {_quoted(each)}" for group, each in lists))
     return "\n\n".join(parts)
 
 
-def _table(rows: list[dict[str, str]]) -> str:
+def table(rows: list[dict[str, str]]) -> str:
+    """One in Markdown."""
     rows = [{**row, "reproduced": "no", "command": f"`{row['command']}`"} for row in rows]
     columns = [key for key in COLUMNS if any(row.get(key) for row in rows)]
     lines = [[row.get(key) or "-" for key in columns] for row in rows]

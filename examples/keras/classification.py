@@ -1,6 +1,6 @@
 r"""A folder of images, with a network of keras.applications or of yours, and DO-Conv.
 
-    pip install 'doconv-layers[tf]'
+    pip install '.[tf]'
     python -m examples.keras.classification \
         --network ResNet50 --data imagenet --output runs/resnet50 --distribute
 

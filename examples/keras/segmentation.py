@@ -1,6 +1,6 @@
 r"""Semantic segmentation on Pascal VOC or Cityscapes by keras-hub's DeepLabV3+, with DO-Conv.
 
-    pip install 'doconv-layers[tf]' keras-hub pillow
+    pip install '.[tf]' keras-hub pillow
     python -m examples.keras.segmentation \
         --network deeplabv3plus_resnet50 --data voc --output runs/deeplab --distribute
 

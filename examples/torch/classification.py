@@ -1,6 +1,6 @@
 r"""ImageNet, CIFAR or your own folders of images, with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision tqdm
+    pip install '.[torch]' torchvision tqdm
     torchrun --nproc-per-node 8 -m examples.torch.classification \
         --network resnet50 --data imagenet --output runs/resnet50
     python -m examples.torch.classification \

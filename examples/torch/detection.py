@@ -1,6 +1,6 @@
 r"""Detection on COCO with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision pycocotools tqdm
+    pip install '.[torch]' torchvision pycocotools tqdm
     torchrun --nproc-per-node 8 -m examples.torch.detection \
         --network fasterrcnn_resnet50_fpn --backbone IMAGENET1K_V1 --data coco --output runs/faster
 

@@ -1,6 +1,6 @@
 r"""Semantic segmentation on Pascal VOC or Cityscapes, with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision tqdm
+    pip install '.[torch]' torchvision tqdm
     torchrun --nproc-per-node 8 -m examples.torch.segmentation \
         --network deeplabv3_resnet50 --backbone IMAGENET1K_V1 --data voc --output runs/deeplabv3
 

@@ -113,7 +113,7 @@ def test_a_pyramid_on_CPUs_pools_each_box_from_its_level_alone() -> None:
         mx.nd.contrib.ROIAlign(levels[level - 2], boxes[i : i + 1], size, 1 / strides[level - 2], 2)
         for i, level in enumerate((2, 2, 3, 4))
     ]
-    pooled = on_cpus(net)._pyramid_roi_feats(mx.nd, levels, boxes, size, strides)
+    pooled = net._pyramid_roi_feats(mx.nd, levels, boxes, size, strides)
     np.testing.assert_array_equal(pooled.asnumpy(), mx.nd.concat(*of_level, dim=0).asnumpy())
 
 
@@ -138,7 +138,7 @@ def _segmenter(name: str) -> tuple[Any, tuple[int, ...]]:
 
 
 def _detector(name: str) -> tuple[Any, tuple[int, ...]]:
-    net = detection.build(name, False, 1)
+    net = on_cpus(detection.build(name, False, 1))
     net._rpn_test_post_nms = net.rpn._test_post_nms = 16  # so small an image has not more
     return net, (1, 3, 64, 64)
 
@@ -173,7 +173,6 @@ def test_a_network_is_converted_folded_and_loaded(name: str, stage: str, tmp_pat
 
 
 def _outputs(net: Any, x: Any) -> list[np.ndarray]:
-    """Of a detector its features: what it finds, with random weights, is decided by rounding."""
-    outputs = net.features(x) if hasattr(net, "rpn") else net(x)
+    outputs = net(x)
     outputs = outputs if isinstance(outputs, (list, tuple)) else [outputs]
     return [each.asnumpy() for each in outputs]

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from doconv_core import NETWORKS
-from examples import page
+from examples import names, page
 from examples.gluon import published
 from examples.gluon.settings import IMAGENET
 from tests.star.backends import backend as backends
@@ -29,6 +29,19 @@ def test_only_what_is_between_the_marks_changes() -> None:
 def test_a_page_without_its_marks_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="must hold"):
         page.with_tables(text, "new")
+
+
+def test_a_table_leaves_out_columns_in_which_nothing_is_known() -> None:
+    row = {"network": "a", "data": "b", "authors": "", "command": "c"}
+    assert page.table([row]) == (
+        "| network | reproduced here | command |\n| --- | --- | --- |\n| a | no | `c` |"
+    )
+
+
+def test_help_lists_networks_by_group() -> None:
+    assert names.listed({"one": ["a", "b-c"], "two": ["d"]}) == (
+        "networks:\n  one: a, b-c\n  two: d"
+    )
 
 
 OURS = {
