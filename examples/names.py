@@ -16,7 +16,8 @@ def listed(networks: Names) -> str:
 
 
 def known(networks: Names, name: str) -> str:
-    """The name, if it is one of those, or says whose it is: a library's, or a user's module's."""
-    if any(name in names for names in networks.values()) or set(name) & set(":/"):
+    """The name, if it is one of those, or of a library or a module where such are taken."""
+    taken = [each for names in networks.values() for each in names]
+    if name in taken or any(mark in name and mark in "".join(taken) for mark in ":/"):
         return name
     raise SystemExit(f"No network {name}. --help lists those that there are.")
