@@ -5,7 +5,8 @@
 
 Each recipe is a module with two functions:
 
-* ``rows()``: a dictionary a row, with the keys of :data:`COLUMNS`; "" where nothing is known.
+* ``rows()``: a dictionary a row, with ``data`` and the keys of :data:`COLUMNS`; "" where nothing
+  is known.
 * ``networks()``: the names that ``--network`` takes, in groups: by data set, by library.
 """
 
@@ -13,6 +14,7 @@ from __future__ import annotations
 
 import importlib
 import sys
+from itertools import groupby
 from pathlib import Path
 from typing import Any
 
@@ -20,12 +22,13 @@ PAGE = Path(__file__).parents[1] / "docs" / "recipes.md"
 BEGIN, END = "<!-- from the recipes: python -m examples.page -->", "<!-- end of the recipes -->"
 COLUMNS = {
     "network": "network",
-    "data": "data",
+    "like": "like GluonCV's",
     "authors": "authors: baseline, gain",
     "hours": "GPU hours, plain",
+    "reproduced": "reproduced here",
     "command": "command",
 }
-REPRODUCED = "reproduced here"
+"""A table leaves out those that have nothing in any of its rows."""
 RECIPES = {
     "MXNet Gluon": ("gluon", ("classification", "segmentation", "detection")),
     "PyTorch": ("torch", ("classification", "segmentation", "detection")),
@@ -46,22 +49,28 @@ def found(framework: str, names: tuple[str, ...]) -> list[Any]:
 
 
 def _chapter(title: str, framework: str, names: tuple[str, ...]) -> str:
-    recipes = found(framework, names)
-    rows = [row for recipe in recipes for row in recipe.rows()]
-    head = [*COLUMNS.values(), REPRODUCED]
-    lines = [head, ["---"] * len(head), *([*map(_cell(row), COLUMNS), "no"] for row in rows)]
-    table = "\n".join(f"| {' | '.join(line)} |" for line in lines)
-    lists = [
-        f"* `examples/{framework}/{recipe.__name__.rpartition('.')[2]}.py`, {group}: "
-        + ", ".join(f"`{name}`" for name in members)
-        for recipe in recipes
-        for group, members in recipe.networks().items()
-    ]
-    return f"### {title}\n\n{table}\n\nNetworks:\n\n" + "\n".join(lists)
+    parts = [f"### {title}"]
+    for recipe in found(framework, names):
+        name = recipe.__name__.rpartition(".")[2]
+        for data, rows in groupby(recipe.rows(), lambda row: row["data"]):
+            parts += [f"#### {title}: {name}, {data}", table(list(rows))]
+        lists = recipe.networks().items()
+        parts.append(f"`--network` of `examples/{framework}/{name}.py`:")
+        parts.append("\n".join(f"* {group}: {_quoted(each)}" for group, each in lists))
+    return "\n\n".join(parts)
 
 
-def _cell(row: dict[str, str]) -> Any:
-    return lambda key: f"`{row[key]}`" if key == "command" and row[key] else row[key] or "-"
+def table(rows: list[dict[str, str]]) -> str:
+    """One in Markdown."""
+    rows = [{**row, "reproduced": "no", "command": f"`{row['command']}`"} for row in rows]
+    columns = [key for key in COLUMNS if any(row.get(key) for row in rows)]
+    lines = [[row.get(key) or "-" for key in columns] for row in rows]
+    head = [[COLUMNS[key] for key in columns], ["---"] * len(columns)]
+    return "\n".join(f"| {' | '.join(line)} |" for line in head + lines)
+
+
+def _quoted(names: list[str]) -> str:
+    return ", ".join(f"`{name}`" for name in names)
 
 
 def with_tables(page: str, tables: str) -> str:

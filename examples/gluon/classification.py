@@ -11,7 +11,6 @@ commands of its model zoo give them. After an interruption, give the same comman
 from __future__ import annotations
 
 import random
-import sys
 from typing import Any
 
 from doconv_gluon import convert, fold
@@ -27,13 +26,11 @@ LRScheduler = gluoncv.utils.LRScheduler
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = common.options_of(__doc__)
+    parser = common.options_of(__doc__, networks())
     parser.add_argument("--dtype", choices=("float32", "float16"), help="instead of GluonCV's")
     parser.add_argument("--input-size", type=int, default=224, help="of ImageNet's images")
     options = common.parsed(parser, arguments)
     settings = {**IMAGENET, **CIFAR10}
-    if options.network not in settings:
-        sys.exit(f"No network {options.network}; there are {', '.join(settings)}.")
     given, small = replaced(settings[options.network], options), options.network in CIFAR10
     classes = 10 if small else 1000
     contexts = common.devices(options)

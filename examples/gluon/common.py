@@ -5,6 +5,7 @@ from __future__ import annotations
 import argparse
 import sys
 from collections.abc import Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -12,20 +13,25 @@ import numpy as np
 
 from doconv_gluon.model_zoo import backbone, backbone_and_head, gluoncv
 from doconv_gluon.mxnet import mx
+from examples import names
+from examples.names import Names
 
 WHERE = {"backbone": backbone, "all": backbone_and_head}
 """The paper's stages: the backbone alone, or all that is used after training."""
 
 
-def options_of(description: str | None) -> argparse.ArgumentParser:
+def options_of(description: str | None, networks: Names) -> argparse.ArgumentParser:
     """The options that every recipe has."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
-    parser.add_argument("--network", required=True, help="GluonCV's name")
+        description=description, epilog=names.listed(networks),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    known = partial(names.known, networks)
+    parser.add_argument("--network", type=known, required=True, help="GluonCV's name")
     parser.add_argument("--data", type=Path, required=True, help="the folder of the data set")
-    parser.add_argument("--do-conv", choices=("none", *WHERE), default="all")
-    parser.add_argument("--D-mul", type=int, help="columns of W; as many as kernel elements")
+    stages = ("none", *WHERE)
+    parser.add_argument("--do-conv", choices=stages, default="all", help="by default all")
+    parser.add_argument("--D-mul", type=int, help="columns of W; by default the kernel's elements")
     parser.add_argument("--output", type=Path, required=True, help="checkpoints, and the result")
     parser.add_argument("--gpus", default="", help="such as 0,1,2,3; none is CPUs")
     parser.add_argument("--cpus", type=int, default=1, help="parts of a batch, without GPUs")
@@ -50,8 +56,10 @@ def parsed(parser: argparse.ArgumentParser, arguments: list[str] | None) -> argp
 
 def devices(options: argparse.Namespace) -> list[Any]:
     """GPUs, or as many CPUs."""
-    gpus = [mx.gpu(int(each)) for each in options.gpus.split(",") if each]
-    return gpus or [mx.cpu(each) for each in range(options.cpus)]
+    gpus = [int(each) for each in options.gpus.split(",") if each]
+    if max(gpus, default=-1) >= (seen := mx.context.num_gpus()):
+        sys.exit(f"No GPUs {options.gpus}: this MXNet sees {seen}. Without --gpus it takes CPUs.")
+    return [mx.gpu(each) for each in gpus] or [mx.cpu(each) for each in range(options.cpus)]
 
 
 def need(layout: str, *paths: Path) -> None:

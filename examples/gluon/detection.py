@@ -11,7 +11,6 @@ interruption, give the same command again.
 from __future__ import annotations
 
 import math
-import sys
 from typing import Any
 
 from doconv_gluon import convert, fold
@@ -20,7 +19,8 @@ from doconv_gluon.mxnet import mx
 from examples.gluon import common, published
 from examples.gluon.detection_data import coco, loaders, voc
 from examples.gluon.loop import At, Run
-from examples.gluon.settings import DETECTION, DETECTORS, Detection, replaced
+from examples.gluon.pyramid import on_cpus
+from examples.gluon.settings import DETECTION, Detection, replaced
 
 ForwardBackwardTask = gluoncv.model_zoo.rcnn.faster_rcnn.data_parallel.ForwardBackwardTask
 DATA = {"voc": voc, "coco": coco}
@@ -28,16 +28,15 @@ DATA = {"voc": voc, "coco": coco}
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = common.options_of(__doc__)
+    parser = common.options_of(__doc__, networks())
     parser.add_argument("--short", type=int, help="shorter side of an image, instead of GluonCV's")
     options = common.parsed(parser, arguments)
     which, contexts = options.network.rpartition("_")[2], common.devices(options)
-    if which not in DETECTION:
-        sys.exit(f"No network {options.network}; there are {', '.join(DETECTORS)}.")
     given = replaced(DETECTION[which], options)
     *images, metric = DATA[which](options)
 
     net = build(options.network, options.pretrained, given.batch // len(contexts))
+    net = net if options.gpus else on_cpus(net)
     net.short = options.short or net.short
     common.initialize(net, mx.init.Uniform(), contexts)
     if options.do_conv != "none":
@@ -123,9 +122,10 @@ def evaluate(net: Any, images: Any, contexts: list[Any], metric: Any) -> dict[st
         for x, truth, scale in zip(*on_devices(batch, contexts), strict=True):
             classes, scores, boxes = net(x)
             scale = float(scale.asnumpy().ravel()[0])
-            edges, label, hard = truth[..., :4] * scale, truth[..., 4:5], truth[..., 5:6]
-            known = edges, label, hard if truth.shape[-1] > 5 else None
-            metric.update(*([each] for each in (clip(boxes, x) * scale, classes, scores, *known)))
+            found = clip(boxes, x) * scale, classes, scores
+            known = truth[..., :4] * scale, truth[..., 4:5]
+            hard = [truth[..., 5:6]] if truth.shape[-1] > 5 else None  # VOC says which are
+            metric.update(*([each] for each in (*found, *known)), hard)
     found = float(metric.get()[1][-1]) * (1 if "COCO" in metric.name else 100)
     return {"mAP": found if math.isfinite(found) else 0.0}
 

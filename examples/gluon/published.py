@@ -11,13 +11,16 @@ from examples.gluon.settings import (
     SEGMENTERS,
 )
 
-PAPER = {"voc": "+0.25 mIoU on this set", "citys": "+1.45 mIoU on this set", "coco": "+0.3 AP"}
-"""arXiv 2006.12030; the network and its baseline are in the paper."""
+PAPER = {
+    "voc": "+0.25 mIoU on this set",
+    "citys": "+1.45 mIoU on this set",
+    "coco": "+0.3 AP on this set",
+}
+"""arXiv 2006.12030; which network's they are, and its baseline, are in the paper."""
 SETS = {
     "imagenet": "ImageNet", "cifar10": "CIFAR-10", "voc": "Pascal VOC", "citys": "Cityscapes",
     "coco": "COCO",
 }  # fmt: skip
-MORE = " --pretrained --syncbn"
 
 
 def classification_networks() -> dict[str, list[str]]:
@@ -42,14 +45,19 @@ def segmentation_networks() -> dict[str, list[str]]:
 
 
 def segmentation_rows() -> list[dict[str, str]]:
-    """The paper's three networks on its two sets."""
+    """The paper's three networks on its two sets; on VOC, GluonCV's two runs."""
     gpus = {"voc": SEGMENTATION["pascal_voc"].gpus, "citys": SEGMENTATION["citys"].gpus}
-    return [
-        _row("segmentation", name, which, PAPER[which], SEGMENTERS[name], gpus[which], MORE)
-        for which in gpus
-        for name in _of(SEGMENTERS, which)
-        if "_resnet101_" in name
-    ]
+    rows = []
+    for which, count in gpus.items():
+        for name in (each for each in _of(SEGMENTERS, which) if "_resnet101_" in each):
+            row = _row("segmentation", name, which, PAPER[which], SEGMENTERS[name], count)
+            command, begin = row["command"] + " --syncbn", " --pretrained"
+            if which == "voc":
+                first = _command("segmentation", name, which, count, f"{name}-augmented")
+                command = f"{first} --syncbn --pretrained --augmented && {command}"
+                begin = f" --start runs/{name}-augmented/{name}.params"
+            rows.append({**row, "command": command + begin})
+    return rows
 
 
 def detection_networks() -> dict[str, list[str]]:
@@ -59,10 +67,11 @@ def detection_networks() -> dict[str, list[str]]:
 
 def detection_rows() -> list[dict[str, str]]:
     """Faster R-CNN, C4 and FPN."""
-    gpus, more = DETECTION["coco"].batch, " --pretrained"
+    found = {"voc": "", "coco": PAPER["coco"]}
     return [
-        _row("detection", name, "coco", PAPER["coco"], DETECTORS[name], gpus, more)
-        for name in _of(DETECTORS, "coco")
+        _row("detection", name, which, found[which], DETECTORS[name], given.batch, " --pretrained")
+        for which, given in DETECTION.items()
+        for name in _of(DETECTORS, which)
     ]
 
 
@@ -73,12 +82,18 @@ def _of(networks: dict[str, float | None], which: str) -> list[str]:
 def _row(
     recipe: str, name: str, data: str, found: str, hours: float | None, gpus: int, more: str = ""
 ) -> dict[str, str]:
-    devices = ",".join(map(str, range(gpus)))
-    command = f"python -m examples.gluon.{recipe} --network {name} --data {data}"
     return {
         "network": name,
         "data": SETS[data],
         "authors": found,
         "hours": "" if hours is None else f"{hours:.1f}",
-        "command": f"{command} --output runs/{name} --gpus {devices}{more}",
+        "command": _command(recipe, name, data, gpus, name) + more,
     }
+
+
+def _command(recipe: str, name: str, data: str, gpus: int, run: str) -> str:
+    devices = ",".join(map(str, range(gpus)))
+    return (
+        f"python -m examples.gluon.{recipe} --network {name} --data {data}"
+        f" --output runs/{run} --gpus {devices}"
+    )

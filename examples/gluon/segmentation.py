@@ -12,7 +12,6 @@ the same command again.
 from __future__ import annotations
 
 import argparse
-import sys
 from pathlib import Path
 from typing import Any
 
@@ -21,7 +20,7 @@ from doconv_gluon.model_zoo import gluoncv
 from doconv_gluon.mxnet import mx
 from examples.gluon import common, published
 from examples.gluon.loop import At, Run
-from examples.gluon.settings import SEGMENTATION, SEGMENTERS, Segmentation, replaced
+from examples.gluon.settings import SEGMENTATION, Segmentation, replaced
 
 data, transforms, utils = mx.gluon.data, mx.gluon.data.vision.transforms, gluoncv.utils
 segbase, DataParallelModel = gluoncv.model_zoo.segbase, utils.parallel.DataParallelModel
@@ -35,15 +34,13 @@ LAYOUTS = {
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; give the results."""
-    parser = common.options_of(__doc__)
+    parser = common.options_of(__doc__, networks())
     parser.add_argument("--augmented", action="store_true", help="VOC's augmented set")
     parser.add_argument("--start", type=Path, help="parameters of a folded network")
     parser.add_argument("--syncbn", action="store_true", help="norms over all GPUs")
     parser.add_argument("--base-size", type=int, help="instead of GluonCV's")
     parser.add_argument("--crop-size", type=int, help="instead of GluonCV's, a multiple of 8")
     options = common.parsed(parser, arguments)
-    if options.network not in SEGMENTERS:
-        sys.exit(f"No network {options.network}; there are {', '.join(SEGMENTERS)}.")
     which = SETS[options.network.rpartition("_")[2]]
     which = "pascal_aug" if options.augmented else which
     given, contexts = replaced(SEGMENTATION[which], options), common.devices(options)

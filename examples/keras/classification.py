@@ -1,6 +1,6 @@
 r"""A folder of images, with a network of keras.applications or of yours, and DO-Conv.
 
-    pip install 'doconv-layers[tf]'
+    pip install '.[tf]'
     python -m examples.keras.classification \
         --network ResNet50 --data imagenet --output runs/resnet50 --distribute
 
@@ -38,11 +38,18 @@ def networks() -> dict[str, list[str]]:
 
 def rows() -> list[dict[str, str]]:
     """For docs/recipes.md: what the authors' table has too."""
+    versions = {"": "v1", "V2": "v2"}
+    same = {
+        **{f"ResNet{depth}{version}": f"resnet{depth}_{theirs}"
+           for version, theirs in versions.items() for depth in (50, 101, 152)},
+        "MobileNet": "mobilenet1.0", "MobileNetV2": "mobilenetv2_1.0",
+        "MobileNetV3Large": "mobilenetv3_large",
+    }  # fmt: skip
     return [
-        {"network": name, "data": "ImageNet", "authors": "", "hours": "",
+        {"network": name, "data": "ImageNet", "like": like,
          "command": "python -m examples.keras.classification --distribute"
          f" --network {name} --data imagenet --output runs/{name}"}
-        for name in ("ResNet50", "ResNet101", "ResNet152", "MobileNet", "MobileNetV2")
+        for name, like in same.items()
     ]  # fmt: skip
 
 
@@ -115,7 +122,7 @@ class Images:
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
-    parser = common.options(__doc__, "ResNet50", ("none", "all"))
+    parser = common.options(__doc__, "ResNet50", networks(), ("none", "all"))
     parser.add_argument("--size", type=int, default=224, help="of images; by default 224")
     parser.add_argument("--weight-decay", type=float, help="by default 1e-4")
     parser.add_argument("--warmup-epochs", type=int, default=5)

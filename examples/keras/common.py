@@ -12,6 +12,7 @@ import json
 import os
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -20,17 +21,23 @@ os.environ.setdefault("TF_CPP_MIN_LOG_LEVEL", "3")
 import keras
 
 from doconv_tf import summary
+from examples import names
+from examples.names import Names
 
 
-def options(description: str, network: str, stages: tuple[str, ...]) -> argparse.ArgumentParser:
+def options(
+    description: str, network: str, networks: Names, stages: tuple[str, ...]
+) -> argparse.ArgumentParser:
     """Those that every recipe has."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        description=description, epilog=names.listed(networks),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    known = partial(names.known, networks)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER")
     add("--output", type=Path, default=Path("runs/keras"), help="checkpoint and results")
-    add("--network", default=network, help=f"by default {network}")
+    add("--network", type=known, default=network, help=f"by default {network}")
     add("--do-conv", choices=stages, default="all", help="which convolutions; by default all")
     add("--D-mul", type=int, help="columns of W; by default the kernel's elements")
     add("--weights", type=Path, help="a plain network's, such as folded.weights.h5, to begin with")

@@ -1,6 +1,6 @@
 r"""Semantic segmentation on Pascal VOC or Cityscapes by keras-hub's DeepLabV3+, with DO-Conv.
 
-    pip install 'doconv-layers[tf]' keras-hub pillow
+    pip install '.[tf]' keras-hub pillow
     python -m examples.keras.segmentation \
         --network deeplabv3plus_resnet50 --data voc --output runs/deeplab --distribute
 
@@ -43,7 +43,7 @@ def networks() -> dict[str, list[str]]:
 def rows() -> list[dict[str, str]]:
     """For docs/recipes.md."""
     return [
-        {"network": name, "data": data, "authors": "", "hours": "",
+        {"network": name, "data": data,
          "command": "python -m examples.keras.segmentation --distribute"
          f" --network {name} --data {folder} --output runs/{name}"}
         for data, folder in (("Pascal VOC", "voc"), ("Cityscapes", "citys"))
@@ -72,7 +72,8 @@ def network(name: str, classes: int) -> keras.Model:
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
-    parser = common.options(__doc__, "deeplabv3plus_resnet50", ("none", "backbone", "all"))
+    stages = ("none", "backbone", "all")
+    parser = common.options(__doc__, "deeplabv3plus_resnet50", networks(), stages)
     parser.add_argument("--crop", type=int, default=480, help="pixels; by default 480")
     parser.add_argument("--workers", type=int, default=8, help="threads that read images")
     parser.add_argument("--weight-decay", type=float, help="by default 1e-4")

@@ -1,6 +1,6 @@
 r"""ImageNet, CIFAR or your own folders of images, with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision tqdm
+    pip install '.[torch]' torchvision tqdm
     torchrun --nproc-per-node 8 -m examples.torch.classification \
         --network resnet50 --data imagenet --output runs/resnet50
     python -m examples.torch.classification \
@@ -110,7 +110,7 @@ def evaluate(network: nn.Module, batches: Any, *, autocast: bool = False) -> dic
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
-    parser = common.options(__doc__, "resnet50", ("none", "all"))
+    parser = common.options(__doc__, "resnet50", networks(), ("none", "all"))
     parser.add_argument("--size", type=int, default=224, help="of images; by default 224")
     parser.add_argument("--cosine", action="store_true", help="instead of steps")
     parser.add_argument("--warmup-epochs", type=float, default=0)

@@ -13,6 +13,7 @@ import os
 import random
 import signal
 from collections.abc import Callable, Iterator
+from functools import partial
 from pathlib import Path
 from typing import Any, NoReturn
 
@@ -23,19 +24,26 @@ from torch.optim.swa_utils import AveragedModel, get_ema_multi_avg_fn
 from torch.utils.data import DataLoader, Dataset, Sampler
 from tqdm import tqdm
 
+from examples import names
+from examples.names import Names
+
 MAY_DIFFER = ("data", "output", "workers", "device", "save_every", "steps")
 """Options that a run may be continued with another value of."""
 
 
-def options(description: str, network: str, stages: tuple[str, ...]) -> argparse.ArgumentParser:
+def options(
+    description: str, network: str, networks: Names, stages: tuple[str, ...]
+) -> argparse.ArgumentParser:
     """Those that every recipe has."""
     parser = argparse.ArgumentParser(
-        description=description, formatter_class=argparse.RawDescriptionHelpFormatter
-    )
+        description=description, epilog=names.listed(networks),
+        formatter_class=argparse.RawDescriptionHelpFormatter,
+    )  # fmt: skip
+    known = partial(names.known, networks)
     add = parser.add_argument
     add("--data", type=Path, required=True, metavar="FOLDER")
     add("--output", type=Path, default=Path("runs/torch"), help="checkpoint, log and results")
-    add("--network", default=network, help=f"by default {network}")
+    add("--network", type=known, default=network, help=f"by default {network}")
     add("--do-conv", choices=stages, default="all", help="which convolutions; by default all")
     add("--D-mul", type=int, help="columns of W; by default the kernel's elements")
     add("--at-optimizer", action="store_true", help="over-parameterize the training, not layers")

@@ -1,6 +1,6 @@
 r"""Detection on COCO with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision pycocotools tqdm
+    pip install '.[torch]' torchvision pycocotools tqdm
     torchrun --nproc-per-node 8 -m examples.torch.detection \
         --network fasterrcnn_resnet50_fpn --backbone IMAGENET1K_V1 --data coco --output runs/faster
 
@@ -57,7 +57,7 @@ def rate(args: argparse.Namespace, per_epoch: int) -> Callable[[float], float]:
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
     stages = ("none", "backbone", "all")
-    parser = common.options(__doc__, "fasterrcnn_resnet50_fpn", stages)
+    parser = common.options(__doc__, "fasterrcnn_resnet50_fpn", networks(), stages)
     parser.add_argument("--backbone", help="weights; by default none")
     parser.add_argument("--min-size", type=int, help="of images; by default the network's")
     args = parser.parse_args(arguments)

@@ -1,6 +1,6 @@
 r"""Semantic segmentation on Pascal VOC or Cityscapes, with DO-Conv.
 
-    pip install 'doconv-layers[torch]' torchvision tqdm
+    pip install '.[torch]' torchvision tqdm
     torchrun --nproc-per-node 8 -m examples.torch.segmentation \
         --network deeplabv3_resnet50 --backbone IMAGENET1K_V1 --data voc --output runs/deeplabv3
 
@@ -56,7 +56,8 @@ def network(args: argparse.Namespace, classes: int) -> nn.Module:
 
 def main(arguments: list[str] | None = None) -> dict[str, Any]:
     """Train, fold, evaluate, save; what was found."""
-    parser = common.options(__doc__, "deeplabv3_resnet50", ("none", "backbone", "all"))
+    stages = ("none", "backbone", "all")
+    parser = common.options(__doc__, "deeplabv3_resnet50", networks(), stages)
     parser.add_argument("--backbone", default="", help="weights; by default none")
     parser.add_argument("--crop", type=int, default=480, help="pixels; by default 480")
     args = parser.parse_args(arguments)

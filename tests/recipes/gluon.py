@@ -16,6 +16,8 @@ import pytest
 from doconv_gluon.model_zoo import get_plain_model, gluoncv
 from doconv_gluon.mxnet import mx
 from examples.gluon import classification, common, detection, segmentation
+from examples.gluon.pyramid import on_cpus
+from examples.gluon.settings import DETECTORS
 from tests.recipes.data import cifar, cityscapes, coco, imagefolder, recordio, voc
 
 STEPS, SAVED = 3, 2
@@ -112,7 +114,7 @@ def arrays(path: str | Path) -> dict[str, np.ndarray]:
 
 def evaluated(case: Case, data: Path, output: Path, path: str) -> dict[str, float]:
     """What GluonCV's own network of that name gives, having loaded the file strictly."""
-    parser = common.options_of("")
+    parser = common.options_of("", case.recipe.networks())
     for name in ("--dtype", "--base-size", "--crop-size", "--input-size", "--short"):
         parser.add_argument(name, type=str if name == "--dtype" else int)
     options = common.parsed(parser, case.arguments(data, output))
@@ -141,7 +143,7 @@ def _segmented(case: Case, options: Any, path: str, contexts: Any) -> dict[str, 
 
 
 def _detected(case: Case, options: Any, path: str, contexts: Any) -> dict[str, float]:
-    net = gluoncv.model_zoo.get_model(case.network, pretrained_base=False)
+    net = on_cpus(gluoncv.model_zoo.get_model(case.network, pretrained_base=False))
     net.load_parameters(path)
     net.short = options.short
     *images, metric = detection.DATA[case.network.rpartition("_")[2]](options)
@@ -159,6 +161,8 @@ def tiny(patch: pytest.MonkeyPatch) -> None:
     """Two detectors more, with few proposals; a shallow ResNet-50; CIFAR without checksums."""
     patch.setattr(gluoncv.model_zoo.segbase, "resnet50_v1s", _shallow)
     patch.setattr(mx.gluon.data.vision.datasets, "check_sha1", lambda path, sha1: True)
+    for name in ("faster_rcnn_tiny_voc", "faster_rcnn_fpn_tiny_coco"):
+        patch.setitem(DETECTORS, name, None)
     zoo = gluoncv.model_zoo.model_zoo._models
     patch.setitem(zoo, "faster_rcnn_tiny_voc", _c4)
     patch.setitem(zoo, "faster_rcnn_fpn_tiny_coco", _fpn)

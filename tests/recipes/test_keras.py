@@ -141,6 +141,11 @@ def test_recipe_of_a_library(
     check({**HEAVY, **WITH_KERAS_HUB}[name], data, tmp_path, monkeypatch)
 
 
+def test_an_unknown_network_is_a_sentence(tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"No network unknown. --help lists those"):
+        run(Case("classification", "unknown", "", FOLDERS, 0), tmp_path, tmp_path / "out")
+
+
 def test_missing_data_are_said_with_their_layout(tmp_path: Path) -> None:
     with pytest.raises(SystemExit, match=f"No data: train/CLASS/.* Received: --data={tmp_path}"):
         run(Case("classification", TINY, "", FOLDERS, 0), tmp_path, tmp_path / "out")

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
+
 import pytest
 
 from doconv_core import NETWORKS
-from examples import page
+from examples import names, page
 from examples.gluon import published
 from examples.gluon.settings import IMAGENET
 from tests.star.backends import backend as backends
@@ -29,6 +31,31 @@ def test_only_what_is_between_the_marks_changes() -> None:
 def test_a_page_without_its_marks_is_an_error(text: str) -> None:
     with pytest.raises(ValueError, match="must hold"):
         page.with_tables(text, "new")
+
+
+def test_a_table_leaves_out_columns_in_which_nothing_is_known() -> None:
+    row = {"network": "a", "data": "b", "authors": "", "command": "c"}
+    assert page.table([row]) == (
+        "| network | reproduced here | command |\n| --- | --- | --- |\n| a | no | `c` |"
+    )
+
+
+@pytest.mark.parametrize(
+    ("name", "taken", "is_known"),
+    [("a", ["a", "b"], True), ("c", ["a", "b"], False), ("mine:net", ["a", "module:name"], True),
+     ("mine:net", ["a"], False), ("timm/a", ["timm/NAME"], True), ("timm/a", ["mod:fn"], False)],
+)  # fmt: skip
+def test_a_network_is_one_of_those_or_of_a_library_or_module_where_such_are_taken(
+    name: str, taken: list[str], *, is_known: bool
+) -> None:
+    with contextlib.nullcontext() if is_known else pytest.raises(SystemExit, match=f"No.* {name}"):
+        assert names.known({"group": taken}, name) == name
+
+
+def test_help_lists_networks_by_group() -> None:
+    assert names.listed({"one": ["a", "b-c"], "two": ["d"]}) == (
+        "networks:\n  one: a, b-c\n  two: d"
+    )
 
 
 OURS = {

@@ -182,16 +182,29 @@ def test_recipe_with_torchvision(name: str, data: Path, tmp_path: Path) -> None:
 
 
 @pytest.mark.parametrize(
-    ("recipe", "layout"),
+    ("recipe", "network", "layout"),
     [
-        ("classification", "train/CLASS/IMAGE.*cifar-10-batches-bin"),
-        pytest.param("segmentation", "VOC2012/.*leftImg8bit", marks=needs_torchvision),
-        pytest.param("detection", "instances_{train,val}2017.json", marks=needs_torchvision),
+        ("classification", TINY, "train/CLASS/IMAGE.*cifar-10-batches-bin"),
+        pytest.param(
+            "segmentation", "fcn_resnet50", "VOC2012/.*leftImg8bit", marks=needs_torchvision
+        ),
+        pytest.param(
+            "detection", "fcos_resnet50_fpn", "instances_{train,val}2017.json",
+            marks=needs_torchvision,
+        ),
     ],
-)
-def test_missing_data_are_said_with_their_layout(recipe: str, layout: str, tmp_path: Path) -> None:
+)  # fmt: skip
+def test_missing_data_are_said_with_their_layout(
+    recipe: str, network: str, layout: str, tmp_path: Path
+) -> None:
     with pytest.raises(SystemExit, match=f"No data: .*{layout}.* Received: --data={tmp_path}"):
-        run(Case(recipe, "", ""), tmp_path, tmp_path / "out")
+        run(Case(recipe, network, ""), tmp_path, tmp_path / "out")
+
+
+@pytest.mark.parametrize("recipe", ["classification", "segmentation", "detection"])
+def test_an_unknown_network_is_a_sentence(recipe: str, tmp_path: Path) -> None:
+    with pytest.raises(SystemExit, match=r"No network unknown. --help lists those"):
+        run(Case(recipe, "unknown", ""), tmp_path, tmp_path / "out")
 
 
 def test_the_checkpoint_of_another_run_is_refused(data: Path, tmp_path: Path) -> None:
