@@ -22,7 +22,7 @@ esac
 UV = """#!/bin/sh
 echo "uv $*" >> "$LOG"
 case "$1" in
-    venv) mkdir -p "$5/bin" ;;
+    venv) mkdir -p "$6/bin" ;;
     pip) exit "$PIP" ;;
 esac
 """
@@ -89,7 +89,7 @@ def test_what_is_missing_is_said_in_one_sentence(
     ("programs", "expected"),
     [
         ({"python3.11": PYTHON}, ["python -m venv", "python -m pip install --quiet"]),
-        (BOTH, ["uv venv --quiet --python 3.11", "uv pip install --quiet --python"]),
+        (BOTH, ["uv venv --quiet --seed --python 3.11", "uv pip install --quiet --python"]),
     ],
     ids=["Python", "uv, where it is"],
 )
