@@ -37,8 +37,8 @@ PACKAGES_gluon = mxnet gluoncv
     speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
-demo: .venv/.made-$(FRAMEWORK)
-	.venv/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
+demo: .venv-demo/.made-$(FRAMEWORK)
+	.venv-demo/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
 
 # Every environment, two runs side by side, with progress and one table at the end.
 test: lint .venv-oldest/.made .venv-modern/.made
@@ -175,12 +175,12 @@ evidence: .venv-star/.made
 	.venv-star/bin/python -m benchmarks.accuracy.evidence
 
 clean:
-	rm -rf .venv .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
+	rm -rf .venv-demo .venv-oldest .venv-star .venv-modern .venv-docs .venv-tools .venv-zoo-keras \
 	    .venv-tf-models .venv-recipes .venv-zoo-torch \
 	    .venv-integrations build dist docs/_build
 
-.venv/.made-%: pyproject.toml constraints/numpy1.txt
-	$(ENVIRONMENT) .venv .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
+.venv-demo/.made-%: pyproject.toml constraints/numpy1.txt
+	$(ENVIRONMENT) .venv-demo .made-$* --constraint constraints/numpy1.txt --editable '.[demo]' $(PACKAGES_$*)
 
 .venv-oldest/.made: pyproject.toml
 	$(ENVIRONMENT) .venv-oldest .made numpy==1.23.5 pytest pytest-timeout hypothesis coverage

@@ -2,7 +2,8 @@
 # environment.sh FOLDER STAMP [ARGUMENTS OF PIP INSTALL]: make a virtual environment, or fill it.
 #
 # An interrupted environment repairs itself: it is new where FOLDER/.created is missing, and STAMP is
-# written last. With uv on the PATH, uv brings the right Python; else $PYTHON must be there.
+# written last. With uv on the PATH, uv brings the right Python; else $PYTHON must be there. Pip is in
+# either (--seed): an environment that uv made is filled on, should uv be gone.
 set -eu
 folder=$1 stamp=$2
 shift 2
@@ -11,7 +12,7 @@ PYTHON=${PYTHON:-python3.11}
 if [ ! -e "$folder/.created" ]; then
     rm -rf "$folder"
     if command -v uv >/dev/null 2>&1; then
-        uv venv --quiet --python 3.11 "$folder"
+        uv venv --quiet --seed --python 3.11 "$folder"
     elif ! command -v "$PYTHON" >/dev/null 2>&1; then
         echo "$PYTHON is not here: install Python 3.11 (or uv, which brings it), or say PYTHON=..." >&2
         exit 1

@@ -113,3 +113,15 @@ def test_the_paired_interval_is_student_s() -> None:
 def test_one_seed_has_no_interval() -> None:
     assert np.isnan(paired_difference([1], [3]).low)
     assert np.isnan(mean([1]).error)
+
+
+@pytest.mark.parametrize(("seeds", "rows"), [(1, 3), (2, 4)])
+def test_a_table_and_curves_of_any_number_of_seeds(seeds: int, rows: int, tmp_path: Path) -> None:
+    from doconv_cli.demo import plot, report
+    from doconv_cli.demo.experiment import Pairs
+
+    accuracy = np.arange(4 * seeds, dtype=float).reshape(2, seeds, 2)
+    pairs = Pairs(accuracy, np.ones_like(accuracy), (1, 2, 1))
+    assert report.comparison(pairs, "torch").row_count == rows  # the last: the interval
+    plot.learning_curves(pairs, tmp_path / "curves.png", "digits")
+    assert (tmp_path / "curves.png").exists()

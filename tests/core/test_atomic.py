@@ -11,7 +11,7 @@ from pathlib import Path
 
 import pytest
 
-from doconv_core.files.atomic import replacing
+from doconv_core.files.atomic import _host, making_folder, replacing
 
 ROOT = Path(__file__).parents[2]
 POSIX = pytest.mark.skipif(os.name != "posix", reason="permissions and links as on POSIX")
@@ -65,6 +65,39 @@ def test_an_interrupt_leaves_everything_as_it_was(tmp_path: Path) -> None:
     with pytest.raises(KeyboardInterrupt):
         write_half()
     assert not list(tmp_path.iterdir())
+
+
+def test_a_folder_that_fails_leaves_nothing(tmp_path: Path) -> None:
+    def write_half() -> None:
+        with making_folder(tmp_path / "folder") as temporary:
+            (temporary / "file").write_text("half")
+            raise OSError(errno.ENOSPC, "full", str(temporary / "file"))
+
+    with pytest.raises(OSError, match="full") as caught:
+        write_half()
+    assert caught.value.filename == str(tmp_path / "folder")
+    assert not list(tmp_path.iterdir())
+
+
+@POSIX
+@pytest.mark.parametrize(
+    ("process", "here", "stays"),
+    [
+        (2**22 + 1, True, False),  # above Linux's greatest
+        (os.getpid(), True, True),
+        (2**22 + 1, False, True),
+        (9_999_999_999, True, True),
+    ],
+    ids=["dead", "alive", "on another machine", "of no system"],
+)
+@pytest.mark.parametrize("folder", [False, True], ids=["file", "folder"])
+def test_what_a_killed_process_left_is_removed_by_the_next(
+    process: int, here: bool, stays: bool, folder: bool, tmp_path: Path
+) -> None:
+    left = tmp_path / f".doconv-{_host() if here else '0' * 8}-{process}-{'a' * 8}-file"
+    left.mkdir() if folder else left.touch()
+    write(tmp_path / "file", "new")
+    assert left.exists() == stays
 
 
 def test_a_folder_cannot_be_written(tmp_path: Path) -> None:

@@ -169,6 +169,7 @@ DAMAGED = {
     "overlap": (container({**SOUND, "a.D": entry([1, 2, 2], 4)}, DATA), "does not begin where"),
     "bfloat16": (container({"a.W": entry([1], dtype="BF16")}, bytes(2)), "type BF16"),
     "metadata-not-texts": (container({**SOUND, "__metadata__": {"doconv": 1}}, DATA), "metadata"),
+    "metadata-not-an-object": (container({**SOUND, "__metadata__": []}, DATA), "metadata"),
     "not-ours": (container({"a.W": W}, bytes(8)), "not written by"),
     "later-version": (container({**SOUND, "__metadata__": record(2)}, DATA), "version 2"),
     "record-not-json": (container({**SOUND, "__metadata__": {"doconv": "?"}}, DATA), "record"),

@@ -4,7 +4,14 @@ from __future__ import annotations
 
 import pytest
 
-from doconv_core import NETWORKS, CondConvSpec, condconv_cost, layer_cost, network_layers
+from doconv_core import (
+    NETWORKS,
+    CondConvSpec,
+    DOConvSpec,
+    condconv_cost,
+    layer_cost,
+    network_layers,
+)
 
 
 def test_all_twenty_networks_of_the_table_are_there() -> None:
@@ -73,3 +80,10 @@ def test_condconv_mobilenet_begins_at_the_sixth_block() -> None:
     assert layers[0].name == "features.6.depthwise"
     assert len(layers) == 16
     assert [x.routing for x in layers] == [True, False] * 8  # one of a block
+
+
+def test_a_cost_is_added_to_a_cost_alone() -> None:
+    costs = layer_cost(DOConvSpec(3, 8, (3, 3)), (4, 4))
+    for cost in (costs, costs.plain):
+        with pytest.raises(TypeError, match="unsupported operand"):
+            cost + 1  # type: ignore[operator]

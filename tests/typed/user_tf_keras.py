@@ -9,12 +9,11 @@ from doconv_core import Summary
 from doconv_tf_keras import DOConv2D, DODepthwiseConv2D, convert, fold, summary
 
 
-def program() -> None:
+def program(model: tf_keras.Sequential) -> None:  # made elsewhere: to pyright 1.1.414 a Functional
     layer = DOConv2D(8, 3, padding="same", activation="relu", name="conv", D_mul=9)
     assert_type(layer.fold(), tf_keras.layers.Conv2D)
     assert_type(DOConv2D.from_conv(tf_keras.layers.Conv2D(8, 3)), DOConv2D)
     assert_type(DODepthwiseConv2D(3).fold(), tf_keras.layers.DepthwiseConv2D)
-    model = tf_keras.Sequential([layer])
     assert_type(convert(model, where=lambda name, layer: True), tf_keras.Sequential)
     assert_type(fold(model), tf_keras.Sequential)
     assert_type(summary(model), Summary)
