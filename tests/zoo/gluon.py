@@ -114,7 +114,7 @@ NETWORKS = [
     *_of("c3d_kinetics400", (1, 3, 16, 112, 112)),
     *_of("i3d_inceptionv1_kinetics400 i3d_inceptionv3_kinetics400", (1, 3, 32, 224, 224),
          onednn=False),
-    *_of("i3d_resnet50_v1_kinetics400 i3d_nl5_resnet50_v1_kinetics400", (1, 3, 32, 224, 224),
+    *_of("i3d_resnet50_v1_kinetics400 i3d_nl5_resnet50_v1_kinetics400", (1, 3, 16, 64, 64),
          onednn=False),
     *_of("p3d_resnet50_kinetics400 r2plus1d_resnet18_kinetics400", (1, 3, 16, 112, 112),
          onednn=False),
