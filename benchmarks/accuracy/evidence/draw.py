@@ -44,7 +44,8 @@ class Band(NamedTuple):
         values = np.asarray(curves, float)
         mean = values.mean(axis=0)
         if len(values) < 2:
-            return cls(name, mean, mean, mean)
+            nothing = np.full_like(mean, np.nan)
+            return cls(name, mean, nothing, nothing)
         error = values.std(axis=0, ddof=1) / np.sqrt(len(values))
         reach = stats.t.ppf(0.975, len(values) - 1) * error
         return cls(name, mean, mean - reach, mean + reach)
@@ -98,7 +99,7 @@ def over_rates(
         axes.set_title(name, fontsize=9)
         axes.set(xscale="log", xlabel="learning rate")
         ticks = sorted({rate for rates, _ in arms.values() for rate in rates})
-        axes.set_xticks(ticks, [f"{rate:g}" for rate in ticks], fontsize=7)
+        axes.set_xticks(ticks, [f"{rate:g}" for rate in ticks], fontsize=7, rotation=30)
         axes.xaxis.set_minor_formatter(NullFormatter())
         axes.minorticks_off()
     axes_of[0][0].set_ylabel("validation accuracy, %")
@@ -123,5 +124,6 @@ def _band(axes: Axes, x: NDArray[np.float64], band: Band) -> None:
     color = COLORS[band.name]
     axes.plot(x, band.mean, color=color, marker=MARKERS[band.name], markersize=4, label=band.name)
     axes.fill_between(x, band.low, band.high, color=color, alpha=0.2, linewidth=0)
+    axes.vlines(x, band.low, band.high, color=color, alpha=0.4)  # one between gaps has no band
     axes.grid(alpha=0.3)
     axes.legend(fontsize=8)

@@ -165,7 +165,7 @@ def _picture(records: Records, networks: list[str]) -> Callable[[], Figure] | No
         }
         for network in networks
     }
-    title = "Last validation accuracy; bands: 95 % intervals, where several seeds trained"
+    title = "Last validation accuracy; 95 % intervals where several seeds trained"
     return (lambda: over_rates(panels, title)) if panels else None
 
 
