@@ -131,7 +131,7 @@ pyright: .venv-tools/.made .venv-star/.made
 # Warnings are errors. Code on pages is run as tests run it; notebooks by the build itself.
 docs: .venv-docs/.made
 	.venv-star/bin/python tests/environments.py docs -- $(ARGS)
-	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
+	PYTHONPATH='$(CURDIR)' OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
 	    .venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 # The pictures on its pages, drawn anew.
