@@ -77,8 +77,8 @@ test-zoo-torch: .venv-zoo-torch/.made
 	mkdir -p build
 	OMP_NUM_THREADS=1 .venv-zoo-torch/bin/python -m tests.zoo.torch build/zoo-torch.csv $(ARGS)
 
-# The recipes that take networks of torchvision, timm and keras-hub. TensorFlow keeps to one thread:
-# with more, the order of its sums is not always the same, and runs are compared to the bit.
+# The recipes that take networks of torchvision, timm and keras-hub. TensorFlow keeps to one thread,
+# for runs are compared to the bit.
 test-recipes-torch: .venv-zoo-torch/.made .venv-zoo-keras/.made
 	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-zoo-torch/bin/python -m pytest \
 	    tests/recipes/test_torch.py $(ARGS)
