@@ -77,8 +77,8 @@ test-zoo-torch: .venv-zoo-torch/.made
 	mkdir -p build
 	OMP_NUM_THREADS=1 .venv-zoo-torch/bin/python -m tests.zoo.torch build/zoo-torch.csv $(ARGS)
 
-# The recipes that take networks of torchvision, timm and keras-hub. TensorFlow keeps to one thread:
-# with more, the order of its sums is not always the same, and runs are compared to the bit.
+# The recipes that take networks of torchvision, timm and keras-hub. TensorFlow keeps to one thread,
+# for runs are compared to the bit.
 test-recipes-torch: .venv-zoo-torch/.made .venv-zoo-keras/.made
 	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch .venv-zoo-torch/bin/python -m pytest \
 	    tests/recipes/test_torch.py $(ARGS)
@@ -131,7 +131,7 @@ pyright: .venv-tools/.made .venv-star/.made
 # Warnings are errors. Code on pages is run as tests run it; notebooks by the build itself.
 docs: .venv-docs/.made
 	.venv-star/bin/python tests/environments.py docs -- $(ARGS)
-	OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
+	PYTHONPATH='$(CURDIR)' OMP_NUM_THREADS=1 TF_CPP_MIN_LOG_LEVEL=3 KERAS_BACKEND=tensorflow \
 	    .venv-docs/bin/python -m sphinx -q -W --keep-going -b html docs docs/_build/html
 
 # The pictures on its pages, drawn anew.

@@ -27,6 +27,8 @@ ENOUGH = 95
 NOTES = {
     "doconv_gluon/tensors": "MXNet calls the compiled kernel's operator from threads of its own, "
     "which coverage.py does not see; `tests/gluon_adapter/test_native.py` holds what it computes.",
+    "doconv_tf_keras/layers": "Channels-first convolutions, which TensorFlow has on GPUs alone; "
+    "and functions that it traces, which it rewrites before they run.",
     "doconv_torch/tensors": "What torch.compile and TorchScript have made of the code is no longer "
     "Python when it runs, and two branches are for devices other than the CPU.",
 }

@@ -43,7 +43,8 @@ _ALL = {"DOCONV_BACKENDS": "torch,keras,tf_keras,gluon", "KERAS_BACKEND": "tenso
 _QUICKLY_COMPILED = {
     "XLA_FLAGS": "--xla_backend_optimization_level=0 --xla_llvm_disable_expensive_passes=true"
 }
-"""For XLA, of JAX and TensorFlow: there are thousands of functions, each runs once or twice."""
+"""For XLA, of JAX and TensorFlow: there are thousands of functions, each runs once or twice. It
+leaves out LLVM's passes; XLA's own, which fuse and simplify operations, stay."""
 _STAR = ["tests/core", "tests/star"]
 _KERAS = ["tests/keras_adapter", "tests/tf_keras_adapter"]
 _OTHERS = ["tests/torch_adapter", "tests/gluon_adapter"]

@@ -4,6 +4,7 @@ import torch
 from torch import Tensor, nn
 
 from doconv_core.native import products
+from doconv_torch.tensors import memory
 
 
 def fits(W: Tensor, D: Tensor, *like_W: Tensor) -> bool:
@@ -21,6 +22,23 @@ def fits(W: Tensor, D: Tensor, *like_W: Tensor) -> bool:
         and (_all_contiguous(arrays) or _all_contiguous([each.mT for each in arrays]))
         and torch._C._len_torch_dispatch_stack() == 0
     )
+
+
+def compose(W: Tensor, D: Tensor) -> Tensor | None:
+    """W + D W, in memory that D's layer keeps; None if the kernel could not."""
+    if not fits(W, D):
+        return None
+    kernel = memory.empty_like(W, D)
+    return kernel if compose_into(kernel, W, D) else None
+
+
+def pull_back(grad: Tensor, W: Tensor, D: Tensor) -> tuple[Tensor, Tensor] | None:
+    """The gradients of W and D, likewise."""
+    if not fits(W, D, grad):
+        return None
+    grad_W = memory.empty_like(W, D)
+    grad_D = pull_back_into(grad_W, grad, W, D)
+    return None if grad_D is None else (grad_W, grad_D)
 
 
 def compose_into(kernel: Tensor, W: Tensor, D: Tensor) -> bool:

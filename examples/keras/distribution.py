@@ -53,13 +53,13 @@ def built() -> keras.Model:
     """A small converted model, compiled; the same wherever it is built."""
     keras.utils.set_random_seed(0)
     L = keras.layers
-    tensorflow = keras.backend.backend() == "tensorflow"
+    synchronized = keras.backend.backend() == "tensorflow"  # JAX sees the whole batch as it is
     model = convert(
         keras.Sequential(
             [
                 keras.Input((8, 8, 1)),
                 L.Conv2D(16, 3, padding="same", use_bias=False),
-                L.BatchNormalization(synchronized=tensorflow),  # JAX sees the whole batch
+                L.BatchNormalization(synchronized=synchronized),
                 L.ReLU(),
                 L.DepthwiseConv2D(3, padding="same"),
                 L.Conv2D(16, 3, strides=2, groups=2, activation="relu"),
@@ -69,8 +69,7 @@ def built() -> keras.Model:
         )
     )
     loss = keras.losses.SparseCategoricalCrossentropy(from_logits=True)
-    # XLA takes longer for this model than training it does.
-    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss, jit_compile=not tensorflow)
+    model.compile(keras.optimizers.SGD(0.1, momentum=0.9), loss)
     return model
 
 

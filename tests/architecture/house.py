@@ -37,7 +37,7 @@ ROOMS = {
 
 EXTRAS: dict[str, dict[str, set[str]]] = {
     "doconv_torch": {
-        "tensors": {"arithmetic", "native", "products"},
+        "tensors": {"arithmetic", "memory", "native", "products"},
         "layers": {"exporting", "parametrized"},
         "model": {"at_optimizer", "checks", "factored"},
     },

@@ -15,7 +15,7 @@ import torch
 from torch import nn
 
 from tests.cli.command import fail, succeed
-from tests.cli.torch_models import SUFFIXES, load, plain_model, save, trained
+from tests.cli.torch_models import SUFFIXES, load, official_model, plain_model, save, trained
 
 ROOT = Path(__file__).parents[2]
 MIB = 1 << 20
@@ -95,6 +95,15 @@ def test_a_plot_is_drawn(tmp_path: Path, suffix: str) -> None:
         text = out.read_text()
         for said in ("|D| / |identity|", "kernel minus W, stem", "a$b_[bold].pt"):
             assert f"<!-- {said} -->" in text
+
+
+def test_a_plot_of_the_authors_layers_is_drawn(tmp_path: Path) -> None:
+    pytest.importorskip("matplotlib", reason="draws it")
+    file = save(official_model().state_dict(), tmp_path / "official.pt")
+    succeed("inspect", file, "--plot", tmp_path / "out.svg")
+    text = (tmp_path / "out.svg").read_text()
+    assert "<!-- stem -->" in text
+    assert "<!-- grouped -->" in text
 
 
 @pytest.mark.parametrize(

@@ -240,6 +240,22 @@ def test_arrays_without_names_are_refused(tmp_path: Path) -> None:
     assert "no names" in fail(1, "inspect", tmp_path / "file.params")
 
 
+REPLACED = {
+    "two arrays of one name": (b"conv1_weight", b"conv0_weight", "'conv0_weight' is given twice"),
+    "another beginning": ((0x112).to_bytes(8, "little"), bytes(8), "not a Gluon parameter file"),
+}
+
+
+@pytest.mark.parametrize(("old", "new", "said"), REPLACED.values(), ids=REPLACED)
+def test_bytes_replaced_in_a_file(tmp_path: Path, old: bytes, new: bytes, said: str) -> None:
+    file = tmp_path / "model.params"
+    mx.nd.save(str(file), {f"conv{i}_weight": mx.nd.ones((2, 2, 3, 3)) for i in range(2)})
+    content = file.read_bytes()
+    assert content.count(old) == 1
+    file.write_bytes(content.replace(old, new))
+    assert said in fail(1, "inspect", file)
+
+
 def test_bfloat16_cannot_be_stored(tmp_path: Path) -> None:
     file = write(tmp_path / "file.params", checkpoint(stem=official(3, 4, (3, 3))))
     error = fail(1, "fold", file, tmp_path / "out.params", "--dtype", "bfloat16")

@@ -195,6 +195,14 @@ def test_other_arrays_go_the_usual_way(given: str) -> None:
     np.testing.assert_array_equal(kernel, exact.astype(dtype))
 
 
+def test_where_it_is_not_used_nothing_is_written() -> None:
+    W, D, kernel = gaussian(2, 1, 9), gaussian(1, 9, 9), np.zeros((2, 1, 9), np.float32)
+    with products.unused():
+        assert not products.is_available()
+        assert not products.compose(Sizes(1, 2, 1), *addresses(kernel, W, D))
+    assert not kernel.any()
+
+
 def test_it_takes_memory_that_is_not_contiguous() -> None:
     spec = DOConvSpec(4, 6, (3, 3))
     W = np.rint(3 * gaussian(*spec.W_shape[::-1])).T

@@ -177,8 +177,6 @@ OPTIMIZERS = {
 
 if BACKEND != "jax":  # where Keras (3.15) fits a model with averages once only
     OPTIMIZERS["EMA"] = lambda O: O.Adam(0.01, use_ema=True)
-else:  # which compiles each; what an optimizer remembers is the same on every backend
-    OPTIMIZERS = {name: OPTIMIZERS[name] for name in ("SGD", "Adam", "accumulation", "loss scale")}
 
 
 def _compiled(optimizer: Any) -> keras.Model:

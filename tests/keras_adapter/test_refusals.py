@@ -231,7 +231,19 @@ def test_what_is_not_of_keras_3_is_named(verb: Any) -> None:
         verb(3)
 
 
+def _called_otherwise() -> L.Conv2D:
+    conv = L.Conv2D(4, 3, name="conv")
+    conv.build((None, 8, 8, 4))
+    conv.call = lambda inputs: inputs
+    return conv
+
+
 FROM_CONV_ERRORS = {
+    "called otherwise": (
+        _called_otherwise(),
+        ValueError,
+        messages.model.cannot_convert("conv", "Conv2D", messages.model.INSTANCE_FORWARD),
+    ),
     "class": (
         L.DepthwiseConv2D(3),
         TypeError,

@@ -222,6 +222,13 @@ NATIVE = [
         "tests/torch_adapter/test_native.py::test_what_is_written_in_place_is_counted_as_written",
     ),
     Mutant(
+        "memory is handed out that is in use",
+        "torch",
+        "doconv_torch/tensors/memory.py",
+        {"block = spare.pop()": "block = spare[-1]"},
+        "tests/torch_adapter/test_memory.py::test_what_somebody_keeps_stays[the gradient]",
+    ),
+    Mutant(
         "an operator in Python is shown",
         "gluon",
         "doconv_gluon/layers/execution.py",

@@ -24,6 +24,8 @@ from pathlib import Path
 from tests.mutations.edits import MUTANTS, Mutant
 
 ROOT = Path(__file__).resolve().parents[2]
+COMPILED = ("test_native.py", "test_memory.py")
+"""Where the tests are that need the compiled kernel."""
 SOURCES = ("doconv_core", "doconv_keras", "doconv_torch", "doconv_tf", "doconv_tf_keras",
            "doconv_gluon", "doconv_cli", "tests")  # fmt: skip
 BACKENDS = {"core": "", "command": "torch"}
@@ -67,7 +69,7 @@ def run(framework: str, tests: Sequence[str], mutant: Mutant | None = None) -> d
         backends = BACKENDS.get(framework, framework)
         ours = {"PYTHONPATH": str(tree), "DOCONV_BACKENDS": backends, "OMP_NUM_THREADS": "1"}
         # The source is mutated, not what was compiled of it: only tests of that need it.
-        ours["DOCONV_NATIVE"] = str(int(any("test_native.py" in test for test in tests)))
+        ours["DOCONV_NATIVE"] = str(int(any(file in test for test in tests for file in COMPILED)))
         options = ["-q", "-p", "no:cacheprovider", f"--junitxml={report}"]
         done = subprocess.run(
             [sys.executable, "-m", "pytest", *options, *tests],

@@ -78,7 +78,12 @@ def _policy() -> Iterator[None]:
 
 
 def run(case: Case, data: Path, output: Path, *more: str) -> dict[str, Any]:
-    """The recipe, in this process."""
+    """The recipe, in this process, with the names of layers that it has in one of its own.
+
+    They are numbered in a process, and what a compiler makes of a network depends on their order:
+    sums are rounded otherwise.
+    """
+    keras.utils.clear_session()
     recipe = importlib.import_module(f"examples.keras.{case.recipe}")
     given = ["--data", str(data / case.data), "--network", case.network, "--output", str(output)]
     return dict(

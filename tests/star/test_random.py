@@ -4,16 +4,16 @@ from __future__ import annotations
 
 import numpy as np
 import pytest
-from hypothesis import assume, given
+from hypothesis import assume, given, settings
 
 from tests.star.backends.backend import Backend
 from tests.star.cases.conv import Case, arrays
-from tests.star.cases.strategies import cases, examples
+from tests.star.cases.strategies import cases
 from tests.star.compare import pairs
 
 
 @pytest.mark.parametrize("composition", ["kernel", "feature"])
-@examples(60)
+@settings(max_examples=60)
 @given(case=cases())
 def test_any_layer_is_bitwise_the_oracle_on_integers(
     backend: Backend, composition: str, case: Case

@@ -76,6 +76,18 @@ def test_an_optimizer_forgets_D_when_its_model_is_folded_in_place(
     assert_same_values(values(untouched), values(model))
 
 
+def test_an_optimizer_that_never_knew_D_stays_as_it_is() -> None:
+    model = convert(plain(), inplace=True)
+    optimizer = O.Adam(0.01)
+    optimizer.build(model.layers[-1].trainable_variables)
+    compile_(model, optimizer)
+    before = state(optimizer)
+    fold(model, inplace=True)
+    after = state(optimizer)
+    assert before.keys() == after.keys()
+    assert_same_values(list(after.values()), list(before.values()))
+
+
 FILES = {  # tf_keras (2.21) writes no legacy optimizer's state into a .keras file
     "keras": ("Adam", "model.keras"),
     "h5, legacy": ("legacy Adam", "model.h5"),

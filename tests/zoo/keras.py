@@ -82,7 +82,12 @@ class Keras3(Zoo):
         return convert(other, inplace=True)
 
     def fold(self, model: Any) -> Any:
-        return fold(model, inplace=True)
+        try:
+            return fold(model)
+        except ValueError as error:
+            if "cannot be copied" not in str(error):
+                raise
+            return fold(model, inplace=True)
 
     def summary(self, model: Any) -> Any:
         return summary(model)

@@ -3,26 +3,11 @@
 from __future__ import annotations
 
 import math
-import os
 
-from hypothesis import HealthCheck, settings
 from hypothesis import strategies as st
 
 from doconv_core import DOConvSpec
 from tests.star.cases.conv import Case
-
-
-def examples(number: int) -> settings:
-    """So many; a third of them where JAX has to compile functions for each case.
-
-    The layers are the same on every backend of Keras, and other runs take all of them.
-    """
-    jax = os.environ.get("KERAS_BACKEND") == "jax"
-    # Of five cases Keras may know one: no groups of transposed layers, no stride with dilation.
-    return settings(
-        max_examples=number // 3 if jax else number,
-        suppress_health_check=[HealthCheck.filter_too_much],
-    )
 
 
 @st.composite
