@@ -25,6 +25,8 @@ from typing import NamedTuple
 ROOT = Path(__file__).resolve().parents[1]
 LOGS = ROOT / "build" / "tests"
 CORES = 2
+SLOWEST = "--durations=20"
+"""Their times are in the output."""
 STEP = 10
 """Percentage points between two lines of progress."""
 
@@ -113,7 +115,7 @@ def perform(
 ) -> Outcome:
     """One run; its progress is said, its output goes to a file."""
     run, start = RUNS[name], time.monotonic()
-    command = [str(ROOT / run.environment / "bin" / "python"), *modules, "--color=no"]
+    command = [str(ROOT / run.environment / "bin" / "python"), *modules, "--color=no", SLOWEST]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **run.variables}
     log = LOGS / f"{name}.log"
     last, text = 0, ""
