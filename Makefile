@@ -68,6 +68,8 @@ test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models test-zoo-torch
 test-zoo-gluon: .venv-star/.made
 	mkdir -p build
 	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon build/zoo-gluon.csv $(ARGS)
+	OMP_NUM_THREADS=1 DOCONV_ZOO=1 .venv-star/bin/python -m pytest -q \
+	    tests/gluon_adapter/test_model_zoo.py
 
 test-zoo-keras: .venv-zoo-keras/.made
 	mkdir -p build
@@ -114,12 +116,15 @@ mutate: .venv-star/.made
 fuzz: .venv-star/.made
 	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.fuzz.run --seed 0 --mutants 2000 $(ARGS)
 
+# A cache for each: one run's options would make another read everything anew.
+MYPY = .venv-star/bin/mypy --cache-dir=.mypy_cache
+
 lint: .venv-star/.made
 	.venv-star/bin/ruff format --check .
 	.venv-star/bin/ruff check .
-	.venv-star/bin/mypy --strict doconv_core
-	.venv-star/bin/mypy doconv_torch doconv_cli
-	.venv-star/bin/mypy --strict --follow-imports=silent tests/typed
+	$(MYPY)/core --strict doconv_core
+	$(MYPY)/torch doconv_torch doconv_cli
+	$(MYPY)/typed --strict --follow-imports=silent tests/typed
 
 # What type checkers see of the layers, written anew; and the second of those that check it.
 stubs: .venv-star/.made

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -28,6 +29,18 @@ def usual_way() -> Iterator[None]:
     """Compose without the compiled kernel, as in graphs: their bits are those of that."""
     with products.unused():
         yield
+
+
+def pytest_collection_finish() -> None:
+    """Put aside the frameworks' own half a million objects, which no test is about.
+
+    Every full collection would visit them, and so would each conversion in Keras, which asks the
+    collector for a model's holders. Graphs are traced of objects that live on, so collections in
+    between find little: they come less often. A test of what is collected collects itself.
+    """
+    gc.collect()
+    gc.freeze()
+    gc.set_threshold(50_000, 20, 20)
 
 
 class _NotHere(pytest.Module):

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from dataclasses import dataclass, field
 from pathlib import Path
 from typing import Any
@@ -67,10 +68,12 @@ def _shrink(net: Any) -> None:
     net._target_generator = targets(net.num_class, 2, 1)
 
 
+DEPTHS = {18: 17, 34: 33, 50: 17} | ({101: 34, 152: 51} if "DOCONV_ZOO" in os.environ else {})
+"""And their layers; the deeper ones are more of the same blocks, which ``make test-zoo`` tests."""
 NETWORKS = [
     *(
         Network(f"resnet{depth}_{version}", layers)
-        for depth, layers in ((18, 17), (34, 33), (50, 17), (101, 34), (152, 51))
+        for depth, layers in DEPTHS.items()
         for version in ("v1", "v1b", "v2")
     ),
     Network("resnext50_32x4d", 17),
