@@ -77,7 +77,13 @@ RUNS = {
     # NumPy 2: Keras on its JAX and PyTorch backends, and PyTorch, without the compiled kernel.
     "jax": Run(
         ".venv-modern",
-        {"DOCONV_BACKENDS": "keras", "KERAS_BACKEND": "jax", **_QUICKLY_COMPILED},
+        {
+            "DOCONV_BACKENDS": "keras",
+            "KERAS_BACKEND": "jax",
+            # It hands every eager operation to the compiler, which need not divide it again.
+            "XLA_FLAGS": _QUICKLY_COMPILED["XLA_FLAGS"]
+            + " --xla_cpu_parallel_codegen_split_count=1",
+        },
         [*_STAR, "tests/keras_adapter"],
     ),
     "keras-on-torch": Run(
