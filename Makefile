@@ -40,8 +40,8 @@ PACKAGES_gluon = mxnet gluoncv
 demo: .venv-demo/.made-$(FRAMEWORK)
 	.venv-demo/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
 
-# Every environment, two runs side by side, with progress and one table at the end.
-test: lint .venv-oldest/.made .venv-modern/.made
+# lint, and every environment: two runs side by side, with progress and one table at the end.
+test: .venv-star/.made .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
 # One of its runs: star (all four frameworks), their adapters, the rest; oldest (NumPy), jax,

@@ -32,11 +32,15 @@ STEP = 10
 
 
 class Run(NamedTuple):
-    """One call of pytest: in which environment, with which variables and arguments."""
+    """One call of pytest: in which environment, with which variables and arguments.
+
+    Or of another command, where one is given.
+    """
 
     environment: str
     variables: dict[str, str]
     arguments: list[str]
+    command: tuple[str, ...] = ()
 
 
 _CORE = ["tests/core/test_kernel.py", "tests/core/test_condconv.py", "tests/core/test_xsepconv.py",
@@ -92,6 +96,8 @@ RUNS = {
         ["tests/star", "tests/stored", "tests/keras_adapter"]
         + [f"tests/torch_adapter/test_{name}.py" for name in _ARRAYS],
     ),
+    # Linters and type checkers, in the Makefile.
+    "lint": Run("", {}, [], ("make", "lint")),
     # The code on the documentation's pages.
     "docs": Run(
         ".venv-star",
@@ -105,8 +111,10 @@ RUNS = {
         ["tests/core", "tests/star", "tests/architecture"],
     ),
 }
-TESTED = ("jax", "keras", "rest", "torch-gluon", "star", "keras-on-torch", "oldest")
-"""What `make test` runs: two at a time, whichever is next, the long ones first."""
+PYTESTS = ("jax", "keras", "rest", "torch-gluon", "star", "keras-on-torch", "oldest")
+TESTED = ("lint", *PYTESTS)
+"""What `make test` runs: two at a time, whichever is next, the long ones first after lint, which
+is soon done and most often red."""
 
 
 class Outcome(NamedTuple):
@@ -123,13 +131,14 @@ def perform(
 ) -> Outcome:
     """One run; its progress is said, its output goes to a file."""
     run, start = RUNS[name], time.monotonic()
-    command = [str(ROOT / run.environment / "bin" / "python"), *modules, "--color=no", SLOWEST]
+    python = str(ROOT / run.environment / "bin" / "python")
+    command = [python, *modules, "--color=no", SLOWEST, *run.arguments, *extra]
     environment = {**os.environ, "OMP_NUM_THREADS": "1", **run.variables}
     log = LOGS / f"{name}.log"
     last, text = 0, ""
     with log.open("w") as file:
         process = subprocess.Popen(
-            [*command, *run.arguments, *extra],
+            run.command or command,
             cwd=ROOT,
             env=environment,
             stdout=subprocess.PIPE,
@@ -173,7 +182,7 @@ def main(arguments: list[str]) -> int:
     if unknown:
         raise SystemExit(f"no such run: {', '.join(unknown)}; there are {', '.join(RUNS)}")
     LOGS.mkdir(parents=True, exist_ok=True)
-    wanted = names or list(TESTED)
+    wanted = names or list(PYTESTS if "coverage" in modules else TESTED)
     waiting = queue.SimpleQueue[str]()
     for name in wanted:
         waiting.put(name)
