@@ -76,7 +76,9 @@ class KerasBackend(Backend):
     def train(
         self, layer: Any, x: np.ndarray, target: np.ndarray, loss: Loss, *, steps: int, lr: float
     ) -> Any:
-        optimizer, pull_back = keras.optimizers.SGD(lr), _pull_back(layer, target, loss)
+        # As in fit, the step is traced once where it is taken often; eagerly, it takes longer.
+        how = "graph" if steps > 1 and "graph" in autodiff.WAYS else HOW
+        optimizer, pull_back = keras.optimizers.SGD(lr), _pull_back(layer, target, loss, how)
         for _ in range(steps):
             grads = pull_back(_channels_last(x))[1]
             tensors = [keras.ops.convert_to_tensor(grad) for grad in grads]
@@ -164,9 +166,9 @@ def _function(layer: Any) -> Any:
     return call
 
 
-def _pull_back(layer: Any, target: np.ndarray, loss: Loss) -> autodiff.PullBack:
+def _pull_back(layer: Any, target: np.ndarray, loss: Loss, how: str = HOW) -> autodiff.PullBack:
     function, above = _function(layer), keras.ops.convert_to_tensor(_channels_last(target))
-    return autodiff.pull_back(layer, lambda x: keras.ops.sum(loss.term(function(x), above)), HOW)
+    return autodiff.pull_back(layer, lambda x: keras.ops.sum(loss.term(function(x), above)), how)
 
 
 def _channels_last(array: np.ndarray) -> np.ndarray:
