@@ -13,7 +13,7 @@ from benchmarks.accuracy.evidence.draw import Interval, forests
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
 from benchmarks.accuracy.studies.family import ARMS, NETWORKS, RATES, SEARCH, STUDY
-from benchmarks.accuracy.studies.study import Records
+from benchmarks.accuracy.studies.study import Budget, Records
 
 BASE = "family"
 
@@ -44,9 +44,8 @@ def made(records: Records) -> Section:
         "One network of dense 3x3 and depthwise 5x5 convolutions, batch norm, Fashion-MNIST, "
         f"{example.images:,} training images, {example.epochs} epochs; CondConv in the dense "
         "ones after the first, XSepConv in the depthwise ones, DO-Conv in all. Trained as in the "
-        f"study of rates, each row at the best of {_grid(budget.rates or RATES)} by "
-        f"validation ({budget.searched} seed(s)). Parameters and multiply-accumulates are those "
-        "of the deployed, folded convolutions.",
+        f"study of rates, {_rate(budget)}. Parameters and multiply-accumulates are those of the "
+        "deployed, folded convolutions.",
         section.table(
             ("", "rate", "test accuracy, %", "beyond plain (95 % interval)", "seeds",
              "deployed parameters", "multiply-accumulates an image"),
@@ -69,8 +68,12 @@ def _of(records: Records, network: str, arm: str, rate: float | None) -> list[Re
     ]
 
 
-def _grid(rates: tuple[float, ...]) -> str:
-    return ", ".join(f"{rate:g}" for rate in rates)
+def _rate(budget: Budget) -> str:
+    rates = budget.rates or RATES
+    if len(rates) == 1:
+        return f"all at rate {rates[0]:g}, for which nothing was searched"
+    grid = ", ".join(f"{rate:g}" for rate in rates)
+    return f"each row at the best of {grid} by validation ({budget.searched} seed(s))"
 
 
 def _name(network: str, arm: str) -> str:

@@ -69,9 +69,14 @@ def state(study: Study, size: str, records: Records) -> str:
     hours = sum(record["seconds"] for record in found) / 3600
     if not found:
         return f"`--study {study.name} --size {size}`: no run is there yet."
-    machines = sorted({f"{r['machine']}, {r['versions']}" for r in found})
+    machines: dict[str, set[str]] = {}
+    for record in found:
+        machines.setdefault(record["machine"], set()).update(record["versions"].split(", "))
+    where = "; ".join(
+        f"{name}, {', '.join(sorted(packages))}" for name, packages in sorted(machines.items())
+    )
     preliminary = "" if size == "full" else "A preliminary size, smaller than the study is meant. "
     return (
         f"{preliminary}`--study {study.name} --size {size}`: {len(found)} of the {len(wanted)} "
-        f"runs wanted so far are there, {hours:.1f} CPU hours ({'; '.join(machines)})."
+        f"runs wanted so far are there, {hours:.1f} CPU hours ({where})."
     )

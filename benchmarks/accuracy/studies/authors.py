@@ -1,5 +1,7 @@
 """The authors' three MNIST samples, as they give them; then with a rate tuned for each arm.
 
+And at the highest rates of the PyTorch one, which DO-Conv does not always bear, its gentler forms.
+
 Source: sample_pt.py, sample_tf.py and sample_gluoncv.py of https://github.com/yangyanli/DO-Conv,
 and the tables of five runs in its README. Where its commented line of sample_tf.py and the README
 differ (DOConv2D of 32 or of 8 filters in the second layer), the README's is taken: with it both
@@ -16,6 +18,8 @@ from benchmarks.accuracy.run import Recipe, Run
 from benchmarks.accuracy.studies.study import Budget, Records, Study, best_rate
 
 ARMS = ("plain", "DO-Conv")
+GENTLER = ("D's rate x 0.1", "D's rate x 0.3", "norm-matched")
+"""DO-Conv with shorter steps; in PyTorch, at the two highest of the sample's rates."""
 
 
 class Sample(NamedTuple):
@@ -104,6 +108,8 @@ def runs(budget: Budget, records: Records) -> Iterable[Run]:
             rate = chosen_rate(budget, records, framework, arm)
             for seed in range(budget.seeds if rate else 0):
                 yield run(framework, arm, rate, seed, VALIDATED)
+    for seed, rate, arm in product(range(budget.searched), SAMPLES["torch"].rates[-2:], GENTLER):
+        yield run("torch", arm, rate, seed, VALIDATED)
 
 
 def chosen_rate(budget: Budget, records: Records, framework: str, arm: str) -> float | None:
