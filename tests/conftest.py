@@ -36,7 +36,8 @@ def pytest_collection_finish() -> None:
 
     Every full collection would visit them, and so would each conversion in Keras, which asks the
     collector for a model's holders. Graphs are traced of objects that live on, so collections in
-    between find little: they come less often. A test of what is collected collects itself.
+    between find little: they come less often. A test of what is collected collects itself, and
+    makes its models itself: one made on import would be overlooked by the conversion.
     """
     gc.collect()
     gc.freeze()

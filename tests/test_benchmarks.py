@@ -20,7 +20,7 @@ from benchmarks.frame.program import MEASURED
 from benchmarks.frame.timing import interleave, ratio
 from benchmarks.speed import page as speed
 from benchmarks.speed import records
-from benchmarks.speed.tables import TABLES, WITHOUT
+from benchmarks.speed.tables import AT_OPTIMIZER, OFFICIAL, OURS, TABLES, WITHOUT
 from benchmarks.subjects.layers import CONVOLUTION, COPY, FEATURE, Layer
 from benchmarks.subjects.work import Variant, Work, works
 from tests.star.backends import backend as backends
@@ -204,6 +204,38 @@ def test_the_page_is_what_the_records_make() -> None:
     page, found = speed.PAGE.read_text(), records.read()
     assert speed.written(page, found) == page, "run `make speed`"
     assert found
+
+
+def test_what_other_pages_quote_of_them_is_in_the_records() -> None:
+    def figures(way: str, threads: int | None = None) -> list[float]:
+        key = ("torch", "resnet18, 32 x 64x64", threads)
+        return [
+            ratios[way][name]
+            for each in records.read()
+            if way in (ratios := each["ratios"])
+            if threads is None or (each["framework"], each["work"], each["threads"]) == key
+            for name in ("of_minima", "median")
+        ]
+
+    def quoted(way: str, threads: int) -> str:
+        low, high = (f"{pick(figures(way, threads)):.2f}" for pick in (min, max))
+        return low if low == high else f"{low} to {high}"
+
+    readme, index = (
+        " ".join((ROOT / p).read_text().split()) for p in ("README.md", "docs/index.md")
+    )
+    ours, without = (
+        round(100 * (max(figures(OURS + end) + figures(AT_OPTIMIZER + end)) - 1))
+        for end in ("", WITHOUT)
+    )
+    for text in (readme, index):
+        assert f"0 to {ours} %" in text
+        assert f"up to {without} % without" in text
+    two, one = (
+        [quoted(way, threads) for way in (AT_OPTIMIZER, OURS, OFFICIAL)] for threads in (2, 1)
+    )
+    assert f"takes {two[0]} times the plain one's time that way, {two[1]} with layers" in readme
+    assert f"and {two[2]} the authors' way; on one core {one[0]}, {one[1]} and {one[2]} " in readme
 
 
 RECORD = {

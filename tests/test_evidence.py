@@ -81,6 +81,24 @@ def test_the_page_can_be_made_of_no_records(tmp_path: Path) -> None:
     assert not any(section.draw for section in empty.sections.values())
 
 
+def test_gentler_forms_stand_beside_DO_Conv_and_lost_runs_are_counted(tmp_path: Path) -> None:
+    committed = (records.COMMITTED / "authors.jsonl").read_text().splitlines()
+    like = next(r for r in map(json.loads, committed) if r["framework"] == "torch")
+    ends = {"plain": (90.0, 91.0), "DO-Conv": (9.9, 90.0), "norm-matched": (91.0, 92.0)}
+    with (tmp_path / "authors.jsonl").open("w") as file:
+        for arm, values in ends.items():
+            for seed, value in enumerate(values):
+                last = {"validation": [*like["validation"][:-1], value], "diverged": value < 20}
+                file.write(json.dumps(like | last | {"arm": arm, "rate": 0.1, "seed": seed}) + "\n")
+    rows = [line for line in page.made(tmp_path).page.splitlines() if line.startswith("| ")]
+    assert (
+        "| norm-matched |  |  | not run | 0 | 90.50 | 91.50 | +1.00 (+1.00 .. +1.00) | 2 |" in rows
+    )
+    assert (
+        "| DO-Conv |  |  | not run | 0 | 90.50 | 90.00 | 0 and 1 of 2 did not train | 2 |" in rows
+    )
+
+
 @pytest.mark.parametrize("study", STUDIES)
 def test_committed_records_are_whole_and_unique(study: str) -> None:
     path = records.COMMITTED / f"{study}.jsonl"

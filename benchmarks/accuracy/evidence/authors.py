@@ -126,35 +126,32 @@ def _search_rows(records: Records) -> list[list[str]]:
 def _gentler(records: Records) -> list[str]:
     """DO-Conv and its gentler forms where rates are highest, each against plain."""
     rates = SAMPLES["torch"].rates[-2:]
-    arms = ("DO-Conv", *GENTLER)
     plain = {rate: _runs(records, "torch", VALIDATED, "plain", rate) for rate in rates}
     found = {
-        arm: {
-            rate: compare(
-                plain[rate], _runs(records, "torch", VALIDATED, arm, rate), as_the_authors
-            )
+        arm: [
+            compare(plain[rate], _runs(records, "torch", VALIDATED, arm, rate), as_the_authors)
             for rate in rates
-        }
-        for arm in arms
+        ]
+        for arm in ("DO-Conv", *GENTLER)
     }
-    found = {arm: each for arm, each in found.items() if any(c.seeds for c in each.values())}
-    if not any(arm in found for arm in GENTLER):
+    if not any(each.seeds for arm in GENTLER for each in found[arm]):
         return []
-    rows = [
-        [arm, *(text for each in by_rate.values() for text in _against_plain(each))]
-        for arm, by_rate in found.items()
-    ]
     columns = ("plain", "this", "difference (95 % interval)", "seeds")
-    heads = ("", *(f"rate {rate:g}: {what}" for rate in rates for what in columns))
     return [
         "At the two highest rates of the PyTorch sample, DO-Conv with shorter steps: D's rate a "
         "part of W's, or no kernel's step longer than the plain one for the same gradients "
         '("norm-matched"); last validation accuracy, mean of the runs that trained:',
-        section.table(heads, rows),
+        section.table(
+            ("", *(f"rate {rate:g}: {what}" for rate in rates for what in columns)),
+            [
+                [arm, *(cell for each in by_rate for cell in _cells(each))]
+                for arm, by_rate in found.items()
+            ],
+        ),
     ]
 
 
-def _against_plain(found: Comparison) -> list[str]:
+def _cells(found: Comparison) -> list[str]:
     return [*map(section.percent, found.means), str(found), str(found.seeds)]
 
 
