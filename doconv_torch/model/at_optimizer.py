@@ -113,9 +113,12 @@ class OptimizerDOConv:
                     raise ValueError(torch_messages.already_at_optimizer(name))
         self._in_step = False
         self._loaded: dict[int, dict[str, Tensor]] | None = None
+        # Not for compilers: which array a weight holds changes in a step, behind a compiled graph's
+        # back. Not as decorators, which would import the compiler with this package (1.5 s).
+        before, after = map(torch.compiler.disable, (self._before_step, self._after_step))
         self._hooks = (
-            optimizer.register_step_pre_hook(self._before_step),
-            optimizer.register_step_post_hook(self._after_step),
+            optimizer.register_step_pre_hook(before),
+            optimizer.register_step_post_hook(after),
             optimizer.register_state_dict_post_hook(self._add_factors),
             optimizer.register_load_state_dict_pre_hook(self._check_factors),
             optimizer.register_load_state_dict_post_hook(self._take_factors),
@@ -167,10 +170,8 @@ class OptimizerDOConv:
         for name, each in self._layers.items():
             each.restore(state[name])
 
-    # --- in a step. Not for compilers: which array a weight holds changes here, behind a compiled
-    # graph's back.
+    # --- in a step
 
-    @torch.compiler.disable
     @torch.no_grad()
     def _before_step(self, optimizer: Optimizer, args: tuple[Any, ...], kwargs: Any) -> Any:
         self._settle()
@@ -201,7 +202,6 @@ class OptimizerDOConv:
 
         return evaluate
 
-    @torch.compiler.disable
     @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
         self._finish_step()

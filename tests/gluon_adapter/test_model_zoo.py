@@ -68,8 +68,13 @@ def _shrink(net: Any) -> None:
     net._target_generator = targets(net.num_class, 2, 1)
 
 
-DEPTHS = {18: 17, 34: 33, 50: 17} | ({101: 34, 152: 51} if "DOCONV_ZOO" in os.environ else {})
-"""And their layers; the deeper ones are more of the same blocks, which ``make test-zoo`` tests."""
+ALL = "DOCONV_ZOO" in os.environ
+"""Whether ``make test-zoo`` asks, which has also what repeats the blocks of the others."""
+DEPTHS = {18: 17, 50: 17} | ({34: 33, 101: 34, 152: 51} if ALL else {})
+"""And their layers."""
+SEGMENTATION = {"fcn_resnet50_voc": 21, "deeplab_resnet50_ade": 24} | (
+    {"psp_resnet50_ade": 21} if ALL else {}
+)
 NETWORKS = [
     *(
         Network(f"resnet{depth}_{version}", layers)
@@ -82,9 +87,10 @@ NETWORKS = [
     Network("mobilenetv3_large", 16),
     Network("mobilenetv3_small", 12),
     Network("plain18", 17),
-    Network("fcn_resnet50_voc", 21, options={"pretrained_base": False, "crop_size": 64}),
-    Network("psp_resnet50_ade", 21, options={"pretrained_base": False, "crop_size": 64}),
-    Network("deeplab_resnet50_ade", 24, options={"pretrained_base": False, "crop_size": 64}),
+    *(
+        Network(name, layers, options={"pretrained_base": False, "crop_size": 64})
+        for name, layers in SEGMENTATION.items()
+    ),
     Network("faster_rcnn_resnet50_v1b_voc", 18, 96, {"pretrained_base": False}, lr=1e-2),
 ]
 

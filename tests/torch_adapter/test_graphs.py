@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import subprocess
+import sys
 from typing import Any
 
 import pytest
@@ -54,6 +56,12 @@ the_usual_way = pytest.mark.usefixtures("usual_way")
 @pytest.fixture(autouse=True)
 def _fresh_compiler() -> None:
     torch.compiler.reset()
+
+
+def test_importing_brings_no_compiler() -> None:
+    """It takes as long again as torch itself, and who folds a file or predicts does not need it."""
+    program = "import doconv_torch, sys; assert 'torch._dynamo' not in sys.modules"
+    subprocess.run([sys.executable, "-c", program], check=True)
 
 
 @pytest.mark.integration("torch.compile", "train")
