@@ -30,7 +30,7 @@ SIZES = {
     "one": (1, 1, 1),
     "odd": (1, 13, 7),
     "a vector and one": (1, 5, 9),
-    "several tiles": (1, 3, 261),
+    "several tiles": (1, 3, 517),
     "worth a second thread": (1, 70, 130),
     "groups": (3, 6, 10),
     "depthwise": (33, 1, 1),
