@@ -40,7 +40,7 @@ PACKAGES_gluon = mxnet gluoncv
 demo: .venv-demo/.made-$(FRAMEWORK)
 	.venv-demo/bin/doconv demo --framework $(FRAMEWORK) $(ARGS)
 
-# lint, and every environment: two runs side by side, with progress and one table at the end.
+# lint, and every environment: three runs side by side, with progress and one table at the end.
 test: .venv-star/.made .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
