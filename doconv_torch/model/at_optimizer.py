@@ -219,7 +219,8 @@ class OptimizerDOConv:
     @torch.no_grad()
     def _finish_step(self) -> None:
         if self._in_step:
-            for each in self._layers.values():
+            # Backwards: caches hold the last ones' W, and the first ones' kernels are used next.
+            for each in reversed(self._layers.values()):
                 each.compose()
             self._in_step = False
 

@@ -80,6 +80,7 @@ def _name(network: str, arm: str) -> str:
     over = arm == "DO-Conv"
     if network == BASE:
         return "DO-Conv" if over else "plain"
+    network = network.replace(" 1 experts", " 1 expert")
     return f"DO-{network}" if over else network
 
 
