@@ -32,8 +32,8 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
-    test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon test-zoo-keras \
-    test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install test-native \
+    test-jax-more test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon \
+    test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install test-native \
     speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
@@ -45,11 +45,12 @@ test: .venv-star/.made .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
 # One of its runs: star (all four frameworks), their adapters, the rest; oldest (NumPy), jax,
-# keras-on-torch.
+# keras-on-torch. And what `make test` leaves out of Keras's tests on JAX, jax-more.
 test-star test-keras test-torch-gluon test-rest: .venv-star/.made
 test-oldest: .venv-oldest/.made
-test-jax test-keras-on-torch: .venv-modern/.made
-test-star test-keras test-torch-gluon test-rest test-oldest test-jax test-keras-on-torch:
+test-jax test-jax-more test-keras-on-torch: .venv-modern/.made
+test-star test-keras test-torch-gluon test-rest test-oldest test-jax test-jax-more \
+    test-keras-on-torch:
 	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
 
 # Between two commits: linters, the core, the house, and one framework's star.
