@@ -69,7 +69,7 @@ test-zoo: test-zoo-gluon test-zoo-keras test-zoo-tf-models test-zoo-torch
 test-zoo-gluon: .venv-star/.made
 	mkdir -p build
 	OMP_NUM_THREADS=1 .venv-star/bin/python -m tests.zoo.gluon build/zoo-gluon.csv $(ARGS)
-	OMP_NUM_THREADS=1 DOCONV_ZOO=1 .venv-star/bin/python -m pytest -q \
+	OMP_NUM_THREADS=1 DOCONV_ALL=1 .venv-star/bin/python -m pytest -q \
 	    tests/gluon_adapter/test_model_zoo.py
 
 test-zoo-keras: .venv-zoo-keras/.made
@@ -99,10 +99,12 @@ test-recipes: .venv-recipes/.made
 	OMP_NUM_THREADS=1 .venv-recipes/bin/python -m pytest \
 	    tests/recipes/test_*.py tests/recipes/every_*.py $(ARGS)
 
-# What needs more than the star's frameworks, or takes long: a minute or two.
+# What needs more than the star's frameworks, or more processes: some minutes.
 test-integrations: .venv-integrations/.made
-	OMP_NUM_THREADS=1 DOCONV_BACKENDS=torch,keras KERAS_BACKEND=tensorflow .venv-integrations/bin/python -m pytest \
-	    tests/integrations/apart $(ARGS)
+	OMP_NUM_THREADS=1 DOCONV_ALL=1 DOCONV_BACKENDS=torch,keras KERAS_BACKEND=tensorflow \
+	    .venv-integrations/bin/python -m pytest tests/integrations/apart \
+	    tests/integrations/test_torch_distributed.py \
+	    tests/keras_adapter/test_example_distribution.py $(ARGS)
 
 # ARGS="torch --steps 1000" for one framework, or shorter.
 soak: .venv-star/.made

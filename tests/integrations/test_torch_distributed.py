@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import re
 import runpy
 from pathlib import Path
@@ -33,8 +34,11 @@ class Two(NamedTuple):
     said: str
 
 
-# ddp.py --at-optimizer: `make test-integrations`.
-@pytest.fixture(scope="module", params=["ddp.py", "fsdp.py"])
+# `make test-integrations` has fsdp.py too, and ddp.py --at-optimizer.
+SCRIPTS = ["ddp.py", "fsdp.py"] if "DOCONV_ALL" in os.environ else ["ddp.py"]
+
+
+@pytest.fixture(scope="module", params=SCRIPTS)
 def two(request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory) -> Two:
     folder = tmp_path_factory.mktemp("two")
     return Two(request.param, folder, torchrun(2, request.param, "--folder", folder))
