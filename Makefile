@@ -33,8 +33,8 @@ PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
     test-jax-more test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon \
-    test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install test-native \
-    speed check lint mutate fuzz stubs pyright docs \
+    test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install \
+    test-native speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
 
 demo: .venv-demo/.made-$(FRAMEWORK)

@@ -61,7 +61,7 @@ _ARRAYS = (
     *("at_optimizer", "conversion", "layers", "neutral_state", "official", "precision"),
     *("random_use", "start", "state_dict", "subclasses", "summary"),
 )
-_TRACED = (
+_BY_BACKEND = (
     *("applications", "borders", "callbacks", "condconv", "condconv_ways", "example_distribution"),
     *("export", "layers", "mixed_precision", "nested", "random_use", "strategies", "training"),
     *("ways", "xsepconv"),
@@ -97,14 +97,14 @@ RUNS = {
         _JAX,
         # The compiled kernel knows no NumPy.
         [*_STAR, "--ignore=tests/core/test_native.py"]
-        + [f"tests/keras_adapter/test_{name}.py" for name in _TRACED],
+        + [f"tests/keras_adapter/test_{name}.py" for name in _BY_BACKEND],
     ),
     # Not part of `make test`: what it leaves out of JAX's.
     "jax-more": Run(
         ".venv-modern",
         _JAX,
         ["tests/keras_adapter"]
-        + [f"--ignore=tests/keras_adapter/test_{name}.py" for name in _TRACED],
+        + [f"--ignore=tests/keras_adapter/test_{name}.py" for name in _BY_BACKEND],
     ),
     "keras-on-torch": Run(
         ".venv-modern",

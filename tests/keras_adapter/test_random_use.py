@@ -278,7 +278,7 @@ def _D(layer: Any) -> Any:
 
 
 RandomUse.TestCase.settings = settings(
-    max_examples=10 if BACKEND == "tensorflow" else 6,
+    max_examples=20 if BACKEND == "tensorflow" else 6,
     stateful_step_count=12,
     deadline=None,
     derandomize=True,

@@ -127,6 +127,21 @@ def test_convert_leaves_the_output_and_fold_gives_the_kernel_back(
 
 
 @every_case
+def test_one_step_of_sgd_is_bitwise_the_numpy_loop_s_on_integers(
+    backend: Backend, case: Case
+) -> None:
+    check(backend, case)
+    data, lr = arrays(case), 2.0**-4
+    layer = backend.layer(case, data)
+    trained = backend.state(
+        backend.train(layer, data.x, data.grad_y, training.SQUARES, steps=1, lr=lr)
+    )
+    expected = training.numpy_loop(case, data, training.SQUARES, steps=1, lr=lr)
+    for name in ("W", "D", "bias"):
+        np.testing.assert_array_equal(getattr(trained, name), getattr(expected, name), name)
+
+
+@every_case
 def test_ten_steps_of_sgd_are_bitwise_the_numpy_loop_s_on_integers(
     backend: Backend, case: Case
 ) -> None:

@@ -24,8 +24,8 @@ NETWORK = [
 """Each layer's output is the next one's input."""
 
 PAIRS = list(itertools.permutations(backends.names(), 2))
-RING = list(itertools.pairwise([*backends.names(), backends.names()[0]]))
-"""Each once the source and once the target."""
+pairs = pytest.mark.parametrize(("source", "target"), PAIRS, ids=map(" to ".join, PAIRS))
+columns = pytest.mark.parametrize("D_mul", [None, 11], ids=["D_mul=K", "D_mul=11"])
 
 
 def network(backend: Backend, D_mul: int | None, seed: int) -> Any:
@@ -53,10 +53,8 @@ def assert_same_outputs(ours: np.ndarray, theirs: np.ndarray) -> None:
     np.testing.assert_allclose(ours, theirs, rtol=0, atol=RTOL * abs(theirs).max())
 
 
-@pytest.mark.parametrize(
-    ("source", "target", "D_mul"),
-    [(*pair, None) for pair in PAIRS] + [(*pair, 11) for pair in RING if pair in PAIRS],
-)
+@columns
+@pairs
 def test_what_was_trained_in_one_framework_goes_on_in_another(
     source: str, target: str, D_mul: int | None, tmp_path: Path
 ) -> None:
