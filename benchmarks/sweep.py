@@ -11,7 +11,7 @@ from typing import NamedTuple
 
 import numpy as np
 
-from benchmarks.frame.curves import Curve, curves
+from benchmarks.frame.curves import FLOOR, Curve, curves
 from benchmarks.frame.plot import Value
 from benchmarks.frame.program import Bar, Report, Settings, command
 from benchmarks.frame.table import table
@@ -134,7 +134,7 @@ def _curve(name: str, points: list[Point]) -> Curve:
     sizes = np.array([point.size for point in points], float)
     values = np.array([point.added.value for point in points])
     W = sizes**2 if name == "channels" else np.ones_like(sizes)
-    rate = float(np.exp(np.mean(np.log(np.maximum(values, 1e-3) / W))))
+    rate = float(np.exp(np.mean(np.log(np.maximum(values, FLOOR) / W))))
     return Curve(
         sizes.tolist(),
         [point.added for point in points],

@@ -16,6 +16,8 @@ from typer.testing import CliRunner
 
 from benchmarks import files
 from benchmarks.__main__ import PROGRAMS
+from benchmarks.frame.curves import Curve, curves
+from benchmarks.frame.plot import Value, bars
 from benchmarks.frame.program import MEASURED
 from benchmarks.frame.timing import interleave, ratio
 from benchmarks.speed import page as speed
@@ -63,6 +65,22 @@ def test_it_writes_its_figures_and_a_picture(program: str, framework: str, tmp_p
     assert (tmp_path / f"{stem}.png").read_bytes().startswith(b"\x89PNG")
     assert printed["benchmark"] == program
     assert f"{'mxnet' if framework == 'gluon' else framework} " in printed["machine"]
+
+
+@pytest.mark.parametrize(
+    "added", [(-1.0, -2.0), (0.0, 0.0), (-1e-4, 1e-3), (1e-3, 1e-3)], ids=lambda ms: f"{ms} ms"
+)
+def test_noise_larger_than_what_is_measured_still_gives_a_picture(
+    added: tuple[float, float], tmp_path: Path
+) -> None:
+    values = [Value(ms, ms, ms) for ms in added]
+    curve = Curve([4, 8], values, [100 * ms for ms in added], [1e-3, 1e-3], "the same for all")
+    picture = curves({"batch": curve, "channels": curve}, "noise")
+    picture.savefig(tmp_path / "noise.png")
+    for axes in picture.axes:
+        low, high = axes.get_ylim()
+        assert low < high
+    bars({"batch": dict(zip("ab", values, strict=True))}, "noise", "ms").savefig(tmp_path / "b.png")
 
 
 @pytest.mark.parametrize("framework", MEASURED)

@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping, Sequence
+from collections.abc import Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 import matplotlib.pyplot as plt
+import numpy as np
 from matplotlib.figure import Figure
 from matplotlib.ticker import LogLocator, NullFormatter
 
@@ -30,18 +31,21 @@ class Curve(NamedTuple):
     law: str
 
 
+FLOOR = 1e-3  # ms: the least that is drawn; where noise is larger than DO-Conv it can be below 0
+
+
 def curves(panels: Mapping[str, Curve], title: str) -> Figure:
     """A column for each size that varies: milliseconds above, the share of the step below."""
     figure, rows = plt.subplots(
         2, len(panels), figsize=(3.7 * len(panels), 5.6), layout="constrained", sharex="col",
         sharey="row", squeeze=False,
     )  # fmt: skip
+    rows[0, 0].set_ylim(_limits([drawn for curve in panels.values() for drawn in _drawn(curve)]))
     for index, (name, curve) in enumerate(panels.items()):
         above, below = rows[:, index]
-        values = [each.value for each in curve.added]
+        values, lows, highs = (np.maximum(each, FLOOR) for each in zip(*curve.added, strict=True))
         above.plot(curve.sizes, curve.theory, color=OTHERS, linestyle=":", label=curve.law)
         above.plot(curve.sizes, values, color=OURS, marker="o", markersize=4, label="measured")
-        lows, highs = [each.low for each in curve.added], [each.high for each in curve.added]
         above.fill_between(curve.sizes, lows, highs, color=OURS, alpha=0.2, linewidth=0)
         above.set(xscale="log", yscale="log")
         above.yaxis.set_major_locator(LogLocator(subs=(1, 2, 5)))
@@ -57,6 +61,19 @@ def curves(panels: Mapping[str, Curve], title: str) -> Figure:
             axes.grid(alpha=0.3)
     rows[0, 0].set_ylabel("added by DO-Conv, ms (log scale)")
     rows[1, 0].set_ylabel("share of DO-Conv's step, %")
-    rows[1, 0].set_ylim(bottom=0)
+    shares = [0.0, *(share for curve in panels.values() for share in curve.shares)]
+    rows[1, 0].set_ylim(min(shares), 1.1 * max(shares) + 1)
     figure.suptitle(title, fontsize=10)
     return figure
+
+
+def _drawn(curve: Curve) -> Iterator[float]:
+    yield from curve.theory
+    for value in curve.added:
+        yield from value
+
+
+def _limits(drawn: Sequence[float]) -> tuple[float, float]:
+    """Of a logarithmic axis: apart from each other whatever was measured."""
+    visible = np.maximum(drawn, FLOOR)
+    return visible.min() / 1.5, visible.max() * 1.5

@@ -61,6 +61,7 @@ def bars(
         squeeze=False,
         height_ratios=[len(each) + 1 for each in panels.values()],
     )
+    left = 0.1 if logarithmic else 0.0
     for axes, (panel, values) in zip(axes_of[:, 0], panels.items(), strict=True):
         names = list(values)[::-1]
         colors = [OURS if name.startswith(tuple(ours)) else OTHERS for name in names]
@@ -69,16 +70,15 @@ def bars(
             value, low, high = values[name]
             if low < high:
                 axes.plot([low, high], [y, y], color="black", linewidth=1)
-            axes.text(max(high, value), y, f" {_short(value)}", va="center", fontsize=8)
+            axes.text(max(high, value, left), y, f" {_short(value)}", va="center", fontsize=8)
         axes.axvline(1, color="black", linewidth=0.8, linestyle=":")
         axes.set_title(panel, fontsize=9, loc="left")
         axes.tick_params(labelsize=8)
-        right = max(max(each.high, each.value) for each in values.values())
+        # The line at 1 is seen, and the limits differ, whatever was measured.
+        right = max(1.0, *(max(each.high, each.value) for each in values.values()))
         if logarithmic:
             axes.set_xscale("log")
-            axes.set_xlim(0.1, 2 * right)
-        else:
-            axes.set_xlim(0, 1.12 * right)
+        axes.set_xlim(left, (2 if logarithmic else 1.12) * right)
     axes_of[-1, 0].set_xlabel(label, fontsize=9)
     figure.suptitle(title, fontsize=10)
     return figure
