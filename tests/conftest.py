@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import functools
 import gc
+import sys
 from collections.abc import Iterator
 from pathlib import Path
 from typing import NoReturn
@@ -32,16 +34,38 @@ def usual_way() -> Iterator[None]:
 
 
 def pytest_collection_finish() -> None:
-    """Put aside the frameworks' own half a million objects, which no test is about.
+    """Before the first test: what is slow about thousands of small networks in one process."""
+    _put_aside()
+    gc.set_threshold(50_000, 20, 20)
+    if "jax" in sys.modules:
+        _keep_compiler_context()
 
-    Every full collection would visit them, and so would each conversion in Keras, which asks the
-    collector for a model's holders. Graphs are traced of objects that live on, so collections in
-    between find little: they come less often. A test of what is collected collects itself, and
+
+@pytest.hookimpl(trylast=True)
+def pytest_runtest_teardown(item: pytest.Item, nextitem: pytest.Item | None) -> None:
+    """After the last test of a module, when its fixtures are gone."""
+    if nextitem is not None and nextitem.path != item.path:
+        _put_aside()
+
+
+def _put_aside() -> None:
+    """Hide from the garbage collector what is there now, which no later test is about.
+
+    Half a million objects are the frameworks' own, and they keep more with each traced graph. Every
+    full collection would visit them, and so would each conversion in Keras and Gluon, which asks
+    the collector for a model's holders. Graphs are traced of objects that live on, so collections
+    in between find little: they come less often. A test of what is collected collects itself, and
     makes its models itself: one made on import would be overlooked by the conversion.
     """
     gc.collect()
     gc.freeze()
-    gc.set_threshold(50_000, 20, 20)
+
+
+def _keep_compiler_context() -> None:
+    """JAX makes a context for every function that it lowers, a fifth of these tests' time."""
+    from jax._src.interpreters import mlir
+
+    mlir.make_ir_context = functools.cache(mlir.make_ir_context)
 
 
 class _NotHere(pytest.Module):
