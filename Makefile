@@ -32,7 +32,7 @@ PACKAGES_tf_keras = tf_keras tensorflow-cpu
 PACKAGES_gluon = mxnet gluoncv
 
 .PHONY: demo test test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
-    test-jax-more test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon \
+    test-keras-on-torch coverage test-integrations soak test-zoo test-zoo-gluon \
     test-zoo-keras test-zoo-tf-models test-zoo-torch test-recipes test-recipes-torch test-install \
     test-native speed check lint mutate fuzz stubs pyright docs \
     pictures package bench data evidence clean
@@ -45,11 +45,11 @@ test: .venv-star/.made .venv-oldest/.made .venv-modern/.made
 	.venv-star/bin/python tests/environments.py -- $(ARGS)
 
 # One of its runs: star (all four frameworks), their adapters, the rest; oldest (NumPy), jax,
-# keras-on-torch. And what `make test` leaves out of Keras's tests on JAX, jax-more.
+# keras-on-torch.
 test-star test-keras test-torch-gluon test-rest: .venv-star/.made
 test-oldest: .venv-oldest/.made
-test-jax test-jax-more test-keras-on-torch: .venv-modern/.made
-test-star test-keras test-torch-gluon test-rest test-oldest test-jax test-jax-more \
+test-jax test-keras-on-torch: .venv-modern/.made
+test-star test-keras test-torch-gluon test-rest test-oldest test-jax \
     test-keras-on-torch:
 	$(firstword $(subst /, ,$<))/bin/python tests/environments.py $(@:test-%=%) -- $(ARGS)
 

@@ -61,18 +61,6 @@ _ARRAYS = (
     *("at_optimizer", "conversion", "layers", "neutral_state", "official", "precision"),
     *("random_use", "start", "state_dict", "subclasses", "summary"),
 )
-_BY_BACKEND = (
-    *("applications", "borders", "callbacks", "condconv", "condconv_ways", "example_distribution"),
-    *("export", "layers", "mixed_precision", "nested", "random_use", "strategies", "training"),
-    *("ways", "xsepconv"),
-)
-"""What Keras's backends do each in their own way; files, copies and the like are Keras's own."""
-_JAX = {
-    "DOCONV_BACKENDS": "keras",
-    "KERAS_BACKEND": "jax",
-    # It hands every eager operation to the compiler, which need not divide it again.
-    "XLA_FLAGS": _QUICKLY_COMPILED["XLA_FLAGS"] + " --xla_cpu_parallel_codegen_split_count=1",
-}
 RUNS = {
     # All four frameworks in one process, which needs NumPy 1.26: MXNet wants it below 2.
     "star": Run(".venv-star", _ALL, ["--doctest-modules", *_STAR, "doconv_core", "doconv_torch"]),
@@ -94,17 +82,15 @@ RUNS = {
     # NumPy 2: Keras on its JAX and PyTorch backends, and PyTorch, without the compiled kernel.
     "jax": Run(
         ".venv-modern",
-        _JAX,
+        {
+            "DOCONV_BACKENDS": "keras",
+            "KERAS_BACKEND": "jax",
+            # It hands every eager operation to the compiler, which need not divide it again.
+            "XLA_FLAGS": _QUICKLY_COMPILED["XLA_FLAGS"]
+            + " --xla_cpu_parallel_codegen_split_count=1",
+        },
         # The compiled kernel knows no NumPy.
-        [*_STAR, "--ignore=tests/core/test_native.py"]
-        + [f"tests/keras_adapter/test_{name}.py" for name in _BY_BACKEND],
-    ),
-    # Not part of `make test`: what it leaves out of JAX's.
-    "jax-more": Run(
-        ".venv-modern",
-        _JAX,
-        ["tests/keras_adapter"]
-        + [f"--ignore=tests/keras_adapter/test_{name}.py" for name in _BY_BACKEND],
+        [*_STAR, "--ignore=tests/core/test_native.py", "tests/keras_adapter"],
     ),
     "keras-on-torch": Run(
         ".venv-modern",

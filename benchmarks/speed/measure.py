@@ -16,7 +16,7 @@ from benchmarks.speed.records import Record
 from benchmarks.speed.tables import TABLES, Table
 from doconv_core.native import library
 
-FEWEST, MOST = 5, 41
+FEWEST = 5
 
 
 def measure(table: Table, seconds: float) -> Record:
@@ -26,7 +26,7 @@ def measure(table: Table, seconds: float) -> Record:
     steps: Mapping[str, Step] = {w: module.step(table.work, w) for w in ("plain", *there)}
     once = interleave(steps, 1)
     rounds = int(seconds / sum(each[0] for each in once.values()))
-    times = interleave(steps, min(max(rounds, FEWEST), MOST))
+    times = interleave(steps, max(rounds, FEWEST))
     return {
         "machine": processor(),
         "versions": versions(table.framework),
