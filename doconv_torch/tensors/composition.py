@@ -51,9 +51,12 @@ def compose(
     Numerics: residual form, in the arrays' precision.
     """
     kernel = weight.flatten(2)
-    if not torch.jit.is_scripting():  # noqa: SIM102 (TorchScript drops this branch unread)
+    if not torch.jit.is_scripting():  # TorchScript drops this branch unread
         if _is_dense(weight, W_extra, groups, transposed):
             return products.compose_dense(kernel, D).unflatten(2, kernel_size)
+        grouped = not transposed and channels[0] != groups and W_extra is None
+        if grouped and products.is_for_library(weight, D):
+            return products.compose_grouped(kernel, D, groups).unflatten(2, kernel_size)
     W = kernel
     if W_extra is not None:
         W = torch.cat([kernel, W_extra], dim=2)

@@ -13,13 +13,21 @@ def fits(W: Tensor, D: Tensor, *like_W: Tensor) -> bool:
     Only ordinary arrays of this process: a subclass, a fake or a shadow of many has no memory to
     point to, and a mode that watches operators (a tracer, a counter of flops) would miss one.
     """
-    arrays, K = (W, *like_W), products.K
+    arrays = (W, *like_W)
+    return (
+        knows(*arrays, D)
+        and (W.shape[2], D.shape[0]) == (products.K, W.shape[1])
+        and all(each.shape == W.shape for each in like_W)
+        and (_all_contiguous(arrays) or _all_contiguous([each.mT for each in arrays]))
+    )
+
+
+def knows(*arrays: Tensor) -> bool:
+    """Whether these are of a kind that it knows, the last a D of K columns; in whatever order."""
     return (
         products.is_available()
-        and (W.shape[2], D.shape) == (K, (W.shape[1], K, K))
-        and all(each.shape == W.shape for each in like_W)
-        and all(map(_is_ordinary, (*arrays, D)))
-        and (_all_contiguous(arrays) or _all_contiguous([each.mT for each in arrays]))
+        and all(map(_is_ordinary, arrays))
+        and arrays[-1].shape[1:] == (products.K, products.K)
         and torch._C._len_torch_dispatch_stack() == 0
     )
 

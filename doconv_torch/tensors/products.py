@@ -11,7 +11,7 @@ import torch
 from torch import Tensor
 from torch.autograd import forward_ad
 
-from doconv_torch.tensors import arithmetic
+from doconv_torch.tensors import arithmetic, native
 
 MOST_TERMS = 32
 """Kernel elements up to which a compiler is given sums: its time grows with their number."""
@@ -25,6 +25,26 @@ def compose_dense(W: Tensor, D: Tensor) -> Tensor:
         return ComposeEager.apply(W, D)
     few = D.shape[1] <= MOST_TERMS and W.device.type == "cpu"
     return ComposeCompiled.apply(W, D) if few else compose_plainly(W, D)
+
+
+def compose_grouped(W: Tensor, D: Tensor, groups: int) -> Tensor:
+    """Several groups, W (O, I/g, K), as one: (O/g, I, K), for each input channel has its own D."""
+    W = W.unflatten(0, (groups, -1)).transpose(0, 1).flatten(1, 2)
+    return compose_dense(W, D).unflatten(1, (groups, -1)).transpose(0, 1).flatten(0, 1)
+
+
+def is_for_library(W: Tensor, D: Tensor) -> bool:
+    """Whether the core's compiled kernel knows these arrays, once groups are put beside each other.
+
+    It outweighs the copies for that; library calls do not, nor where channels are last in memory.
+    """
+    return (
+        not torch.compiler.is_compiling()
+        and not torch.jit.is_tracing()
+        and not _is_transformed()
+        and native.knows(W, D)
+        and W.is_contiguous()
+    )
 
 
 class ComposeEager(torch.autograd.Function):

@@ -14,7 +14,7 @@ from torch.fx.experimental.proxy_tensor import make_fx
 from torch.utils.flop_counter import FlopCounterMode
 
 from doconv_core.native import library, products
-from doconv_torch import DOConv2d, OptimizerDOConv, convert
+from doconv_torch import DOConv2d, DOConvTranspose2d, OptimizerDOConv, convert
 from doconv_torch.tensors import arithmetic, native
 from doconv_torch.tensors.composition import compose
 
@@ -166,15 +166,50 @@ def test_fake_arrays_have_no_values() -> None:
         assert layer.composed_kernel().shape == (8, 4, 3, 3)
 
 
+@pytest.mark.parametrize(
+    ("layer", "used"),
+    [
+        pytest.param(lambda: DOConv2d(8, 8, 3), True, id="one group"),
+        pytest.param(lambda: DOConv2d(8, 8, 3, groups=2), True, id="groups"),
+        pytest.param(
+            lambda: DOConv2d(8, 8, 3, groups=2).to(memory_format=torch.channels_last),
+            False,  # another order than both of the kernel's
+            id="groups, channels last",
+        ),
+        pytest.param(lambda: DOConv2d(8, 8, 3, groups=8), False, id="depthwise"),
+        pytest.param(lambda: DOConvTranspose2d(8, 8, 3), False, id="transposed"),
+        pytest.param(lambda: DOConv2d(8, 8, 3, D_mul=12), False, id="D_mul > K"),
+        pytest.param(lambda: DOConv2d(8, 8, 5), False, id="5x5"),
+    ],
+)
+def test_which_layers_it_is_for(
+    layer: Callable[[], nn.Module], used: bool, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    called = []
+    for name in ("compose", "pull_back"):
+        monkeypatch.setattr(products, name, _counted(getattr(products, name), called))
+    layer()(torch.randn(1, 8, 6, 6)).sum().backward()
+    assert called == (["compose", "pull_back"] if used else [])
+
+
+def _counted(function: Callable[..., Any], called: list[str]) -> Callable[..., Any]:
+    def counted(*arguments: Any, **options: Any) -> Any:
+        called.append(function.__name__)
+        return function(*arguments, **options)
+
+    return counted
+
+
+@pytest.mark.parametrize("groups", [1, 2])
 @pytest.mark.parametrize("way", ["layers", "at the optimizer"])
 @pytest.mark.parametrize(
     "memory_format", [torch.contiguous_format, torch.channels_last], ids=["contiguous", "last"]
 )
-def test_training_with_it_is_training_without(way: str, memory_format: Any) -> None:
+def test_training_with_it_is_training_without(way: str, groups: int, memory_format: Any) -> None:
     def after_three_steps() -> dict[str, Tensor]:
         torch.manual_seed(0)
         net: nn.Module = nn.Sequential(
-            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1)
+            nn.Conv2d(3, 8, 3, padding=1), nn.ReLU(), nn.Conv2d(8, 6, 3, padding=1, groups=groups)
         ).to(memory_format=memory_format)
         net = convert(net) if way == "layers" else net
         optimizer = torch.optim.SGD(net.parameters(), 0.05, 0.9)
