@@ -65,7 +65,10 @@ def complete(
 
 
 def differences(recorded: Sequence[tuple[Run, Recipe]], path: Path, place: Place) -> Iterator[str]:
-    """Run again what the file holds; a line for each run that comes out otherwise."""
+    """Run again what the file holds; a line for each run that comes out otherwise.
+
+    One of DO-Conv does where the compiled kernel has changed since, or is not there.
+    """
     there = records.read(path)
     for run, recipe in recorded:
         again = execute(run, recipe, place)

@@ -100,7 +100,10 @@ make evidence                                        # this page, its pictures, 
 ```
 
 `--repeat` trains recorded runs again and says whether every digit is the same, as it is on the kind
-of machine and with the versions that stand in the records; another processor rounds otherwise."""
+of machine and with the versions that stand in the records; another processor rounds otherwise. So
+does DO-Conv with another compiled kernel, or without one, which plain runs do not notice: a run of
+DO-Conv is repeated with the kernel built, at the commit that recorded it. `git blame` on its line
+tells which; `pip install -e .` there builds the kernel."""
 
 
 def _picture_of(name: str, section: Section) -> str:
