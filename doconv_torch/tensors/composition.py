@@ -55,7 +55,7 @@ def compose(
         if _is_dense(weight, W_extra, groups, transposed):
             return products.compose_dense(kernel, D).unflatten(2, kernel_size)
         grouped = not transposed and channels[0] != groups and W_extra is None
-        if grouped and products.is_for_library(weight, D):
+        if grouped and products.is_for_kernel(weight, D):
             return products.compose_grouped(kernel, D, groups).unflatten(2, kernel_size)
     W = kernel
     if W_extra is not None:

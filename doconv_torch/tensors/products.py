@@ -33,10 +33,10 @@ def compose_grouped(W: Tensor, D: Tensor, groups: int) -> Tensor:
     return compose_dense(W, D).unflatten(1, (groups, -1)).transpose(0, 1).flatten(0, 1)
 
 
-def is_for_library(W: Tensor, D: Tensor) -> bool:
+def is_for_kernel(W: Tensor, D: Tensor) -> bool:
     """Whether the core's compiled kernel knows these arrays, once groups are put beside each other.
 
-    It outweighs the copies for that; library calls do not, nor where channels are last in memory.
+    It is worth the two copies; the library's calls are not, nor is it with channels last in memory.
     """
     return (
         not torch.compiler.is_compiling()
