@@ -283,6 +283,14 @@ def test_a_mistyped_option_is_refused(
     assert words in " ".join(output.replace("│", " ").split())
 
 
+def test_only_takes_several_values_of_a_field(tmp_path: Path) -> None:
+    arguments = ["--study", "rates", "--out", str(tmp_path), "--list", "--only", "network=plain"]
+    listed = command(*arguments, "--only", "seed=1", "--only", "seed=2")
+    wanted = set(STUDIES["rates"].runs(STUDIES["rates"].budgets["full"], {}))
+    kept = [run for run in wanted if run.network == "plain" and run.seed in (1, 2)]
+    assert sorted(listed.splitlines()) == sorted(map(str, kept))
+
+
 @pytest.mark.parametrize("backend", ["loky", "ray"])
 def test_two_processes_give_the_figures_of_one(backend: str, tmp_path: Path) -> None:
     backends_or_skip("torch")

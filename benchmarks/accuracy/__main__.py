@@ -34,7 +34,7 @@ def main(
     ] = "full",
     only: Annotated[
         list[str] | None,
-        typer.Option(help="Keep runs of this field, as in framework=torch; again for more."),
+        typer.Option(help="Keep runs with a field's value: framework=torch. Again for more."),
     ] = None,
     workers: Annotated[int, typer.Option(min=1, help="Processes, of one thread each.")] = 1,
     backend: Annotated[Backend, typer.Option(help="Where they run.")] = Backend.loky,
@@ -78,13 +78,14 @@ def main(
 
 
 def _is_kept(run: Run, only: list[str]) -> bool:
+    """Whether each field that is named has one of the values given for it."""
+    values: dict[str, set[str]] = {}
     for each in only:
         name, _, value = each.partition("=")
         if name not in Run.__dataclass_fields__:
             raise typer.BadParameter(f"a run has no {name}: {', '.join(Run.__dataclass_fields__)}")
-        if str(getattr(run, name)) != value:
-            return False
-    return True
+        values.setdefault(name, set()).add(value)
+    return all(str(getattr(run, name)) in accepted for name, accepted in values.items())
 
 
 if __name__ == "__main__":

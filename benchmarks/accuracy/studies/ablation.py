@@ -67,7 +67,7 @@ STUDY = Study(
     runs,
     {
         "quick": Budget("digits", 64, 1, seeds=1),
-        "small": Budget(images=10_000, epochs=5, seeds=3),
+        "small": Budget(images=10_000, epochs=5, seeds=10),
         "full": Budget(),
     },
 )

@@ -20,7 +20,7 @@ STUDY = Study(
     {
         "quick": Budget("digits", 128, 1, seeds=2, searched=1, rates=RATES[:2]),
         "small": Budget(
-            images=5_000, epochs=6, seeds=10, searched=1, rates=RATES[:4], further=RATES[4:]
+            images=5_000, epochs=6, seeds=10, searched=3, rates=RATES[:4], further=RATES[4:]
         ),
         "full": Budget(),
     },
