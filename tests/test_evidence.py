@@ -17,7 +17,7 @@ pytest.importorskip("torch", reason="the costs on the page are counted on PyTorc
 
 from benchmarks.accuracy import records
 from benchmarks.accuracy.evidence import page
-from benchmarks.accuracy.evidence.compare import as_the_authors, compare
+from benchmarks.accuracy.evidence.compare import as_the_authors, compare, counted
 from benchmarks.accuracy.run import outcome_of, run_of
 from benchmarks.accuracy.studies import STUDIES
 
@@ -150,6 +150,13 @@ def test_a_comparison_claims_what_it_can(
     assert found.verdict == verdict
     told = f"{text}, 3 seeds: {verdict}" if found.seeds == 3 else "not measured with 3 seeds yet"
     assert found.told == told
+
+
+def test_a_sentence_begins_with_how_many_came_out_how() -> None:
+    gain, none, lost = runs(51, 61.1, 70.9), runs(50, 60, 71), runs(51, None, 70)
+    found = [compare(runs(50, 60, 70), ours) for ours in (none, gain, none, lost, gain[:2])]
+    assert counted(found) == "no difference seen in 2, higher in 1, not comparable in 1"
+    assert counted(found[-1:]) == ""  # two seeds are not told
 
 
 def test_the_interval_is_that_of_the_paired_t_test() -> None:

@@ -7,7 +7,7 @@ from collections.abc import Callable
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy.evidence import section
-from benchmarks.accuracy.evidence.compare import Comparison, compare
+from benchmarks.accuracy.evidence.compare import Comparison, compare, counted
 from benchmarks.accuracy.evidence.draw import Interval, forests
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
@@ -87,19 +87,20 @@ def _seeds(found: list[Comparison]) -> str:
 
 
 def _answers(records: Records, caution: str) -> list[str]:
-    told = []
+    told, matched = [], []
     for network, subject in SUBJECTS.items():
-        rate = subject.rates[-1]
-        found = [
-            f"{arm} {compared.told}"
-            for arm in ("DO-Conv", "norm-matched")
-            if (compared := _compare(records, network, arm, rate)).seeds
-        ]
-        if found:
-            told.append(f"{NAMES[network]}, rate {rate:g}: {'; '.join(found)}")
+        rate = subject.rates[0]
+        found = {arm: _compare(records, network, arm, rate) for arm in ("DO-Conv", "norm-matched")}
+        if any(each.seeds for each in found.values()):
+            figures = "; ".join(f"{arm} {each.told}" for arm, each in found.items())
+            told.append(f"{NAMES[network]}, rate {rate:g}: {figures}")
+            matched.append(found["norm-matched"])
     return [
-        f"Direction or length of its steps, each against plain at the highest rate{caution}: "
-        f"{'. '.join(told) or 'not measured yet'}."
+        section.answer(
+            "Its direction alone, no step longer than plain's (norm-matched)",
+            counted(matched),
+            f"{caution}{'. '.join(told) or 'not measured yet'}.",
+        )
     ]
 
 

@@ -8,7 +8,13 @@ import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy.evidence import section
-from benchmarks.accuracy.evidence.compare import Comparison, as_the_authors, compare, tested
+from benchmarks.accuracy.evidence.compare import (
+    Comparison,
+    as_the_authors,
+    compare,
+    counted,
+    tested,
+)
 from benchmarks.accuracy.evidence.draw import Band, Interval, forest_and_curves
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
@@ -169,16 +175,20 @@ def _answers(
         theirs = np.mean(sample.do_conv) - np.mean(sample.plain)
         return f"{NAMES[framework]} {each.told} (theirs {theirs:+.2f})"
 
-    first = "; ".join(told(framework, each) for framework, each in given.items())
-    done = [
-        f"{NAMES[framework]} {each.told}"
-        for framework, each in tuned.items()
-        if all(rates[framework].values())
-    ]
-    second = "; ".join(done) or "not measured yet"
+    theirs = "; ".join(told(framework, each) for framework, each in given.items())
+    done = {framework: each for framework, each in tuned.items() if all(rates[framework].values())}
+    again = "; ".join(f"{NAMES[framework]} {each.told}" for framework, each in done.items())
     return [
-        f"The authors' MNIST samples, as given, DO-Conv minus plain in points: {first}.",
-        f"The same with a rate tuned for each arm: {second}.",
+        section.answer(
+            "The authors' MNIST samples, as given",
+            counted(given.values()),
+            f"DO-Conv minus plain in points: {theirs}.",
+        ),
+        section.answer(
+            "The same with a rate tuned for each arm",
+            counted(done.values()),
+            f"{again or 'Not measured yet'}.",
+        ),
     ]
 
 

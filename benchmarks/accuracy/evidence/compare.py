@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import Counter
 from collections.abc import Callable, Iterable
 from typing import NamedTuple
 
@@ -84,3 +85,9 @@ def compare(
     if pairs and not any(lost):
         difference = paired_difference(*np.transpose([[*map(measure, pair)] for pair in pairs]))
     return Comparison(len(pairs), (means[0], means[1]), (lost[0], lost[1]), difference)
+
+
+def counted(found: Iterable[Comparison]) -> str:
+    """How they came out, most often first: "no difference seen in 3, lower in 1"."""
+    verdicts = Counter(each.verdict for each in found if each.seeds >= ENOUGH)
+    return ", ".join(f"{verdict} in {count}" for verdict, count in verdicts.most_common())

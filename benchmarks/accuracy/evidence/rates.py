@@ -2,13 +2,13 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Collection, Iterable
 
 import numpy as np
 from matplotlib.figure import Figure
 
 from benchmarks.accuracy.evidence import section
-from benchmarks.accuracy.evidence.compare import Comparison, as_the_authors, compare
+from benchmarks.accuracy.evidence.compare import Comparison, as_the_authors, compare, counted
 from benchmarks.accuracy.evidence.draw import Band, over_rates
 from benchmarks.accuracy.evidence.section import Section
 from benchmarks.accuracy.run import Record
@@ -22,6 +22,7 @@ NAMES = {
     "grouped": "grouped ResNet",
     "unnormalized": "plain, 7 convolutions, no norm",
 }
+NORMALIZED = [network for network in NETWORKS if network != "unnormalized"]
 REACHED = 2.0
 """Points below the plain network's end: the accuracy whose epoch is told."""
 
@@ -42,7 +43,7 @@ def made(records: Records) -> Section:
         f"Fashion-MNIST, {example.images:,} training images, {example.epochs} epochs, SGD with "
         "momentum 0.9, weight decay 5e-4, batch 64, the rate falling to 0 by a cosine. Rates "
         f"{', '.join(f'{rate:g}' for rate in budget.rates or RATES)} for both arms{higher}, chosen "
-        f"for each by the last validation accuracy over {budget.searched} seed(s); then up to "
+        f"for each by the last validation accuracy over {budget.searched} seeds; then up to "
         f"{budget.seeds} seeds at the chosen rates, judged on the 10,000 test images. All "
         "networks have batch norm but the last.",
         "Best against best:",
@@ -140,19 +141,30 @@ def _grid_rows(records: Records, networks: list[str]) -> Iterable[list[str]]:
 
 
 def _answers(records: Records, best: dict[str, Comparison], caution: str) -> list[str]:
-    normed = {network: each for network, each in best.items() if network != "unnormalized"}
+    normed = {network: each for network, each in best.items() if network in NORMALIZED}
     told = "; ".join(f"{NAMES[network]} {each.told}" for network, each in normed.items())
-    lost = {arm: _lost(records, arm) for arm in ARMS}
+    lost = {arm: _lost(records, arm, NETWORKS) for arm in ARMS}
+    normal = {arm: _lost(records, arm, NORMALIZED) for arm in ARMS}
     return [
-        f"Best against best on networks with batch norm, Fashion-MNIST{caution}: "
-        f"{told or 'not measured yet'}.",
-        f"On that grid of rates, plain did not train in {lost['plain']} runs and DO-Conv in "
-        f"{lost['DO-Conv']}.",
+        section.answer(
+            "Best against best on networks with batch norm, Fashion-MNIST",
+            counted(normed.values()),
+            f"{caution}{told or 'not measured yet'}.",
+        ),
+        section.answer(
+            "Runs that did not train, at all of those rates",
+            f"plain {lost['plain']}, DO-Conv {lost['DO-Conv']}",
+            f"With batch norm: plain {normal['plain']}, DO-Conv {normal['DO-Conv']}.",
+        ),
     ]
 
 
-def _lost(records: Records, arm: str) -> str:
-    found = [record["diverged"] for run, record in records.items() if run.arm == arm]
+def _lost(records: Records, arm: str, networks: Collection[str]) -> str:
+    found = [
+        record["diverged"]
+        for run, record in records.items()
+        if run.arm == arm and run.network in networks
+    ]
     return f"{sum(found)} of {len(found)}"
 
 

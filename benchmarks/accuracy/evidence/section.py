@@ -38,6 +38,11 @@ def percent(value: float) -> str:
     return "" if math.isnan(value) else f"{value:.2f}"
 
 
+def answer(question: str, verdict: str, figures: str) -> str:
+    """A sentence of the first lines: what was asked and found, then the figures."""
+    return f"**{question}{verdict and ': '}{verdict}.** {figures}"
+
+
 def budget(study: Study, records: Records) -> tuple[str, Budget]:
     """The size of the study of which most is there; quick ones are never recorded."""
     sizes = [size for size in study.budgets if size != "quick"]
@@ -50,10 +55,10 @@ def budget(study: Study, records: Records) -> tuple[str, Budget]:
 
 
 def caution(size: str, example: Run) -> str:
-    """What a sentence about a study's smaller size must say of it."""
+    """What a sentence about a study's smaller size must begin with."""
     if size == "full":
         return ""
-    return f" (preliminary: {example.images:,} training images, {example.epochs} epochs)"
+    return f"Preliminary ({example.images:,} training images, {example.epochs} epochs): "
 
 
 def of_size(records: Records, example: Run) -> Records:
