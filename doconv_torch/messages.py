@@ -15,6 +15,10 @@ OWN_FORWARD = (
 )
 ADAPTED = "an adapter (LoRA) beside it is merged into `weight`; merge before convert()"
 SHARDED = "its arrays are sharded"
+OTHER_SIZES = (
+    "its weight has other sizes than its in_channels, out_channels and kernel_size say; "
+    "set those to what the weight has"
+)
 
 
 def sharded(layer: str, kind: str) -> str:
@@ -64,6 +68,12 @@ def adapter_on_layer(kind: str) -> str:
         {"layer": kind},
         "fold() the model first.",
     )
+
+
+HISTORY_LOST = (
+    "LBFGS remembers all its parameters as one vector, and there are others now: its history "
+    "begins anew. Convert before its first step to keep it."
+)
 
 
 def is_at_optimizer(layer: str) -> str:

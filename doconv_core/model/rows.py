@@ -32,7 +32,7 @@ class SummaryRow:
             where no example input was given, or the layer was not reached by it.
         reason: why the layer is plain; "" for a DO-Conv layer.
         added: parameters that D (and W_extra) add; of a layer that convert would change, those
-            that they would add. 0 where it stays plain; None as for K.
+            that they would add. 0 where it stays plain, or uses an earlier row's D; None as for K.
         added_bytes: their memory, in bytes. Gradients and an optimizer's state come on top.
     """
 

@@ -63,6 +63,16 @@ def to_float64(tensor: Tensor) -> NDArray[np.float64]:
     return array
 
 
+def is_writable(tensor: Tensor) -> bool:
+    """Whether an array can take other values in its place.
+
+    One that was made in inference mode cannot outside it, nor one whose elements share memory.
+    """
+    frozen = tensor.is_inference() and not torch.is_inference_mode_enabled()
+    sizes = zip(tensor.shape, tensor.stride(), strict=True)
+    return not frozen and all(stride or size == 1 for size, stride in sizes)
+
+
 def to_tensor(array: NDArray[Any]) -> Tensor:
     """A copy: torch warns of arrays that are read only, and refuses negative strides."""
     return torch.from_numpy(array.copy())

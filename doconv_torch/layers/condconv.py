@@ -28,7 +28,12 @@ from doconv_torch.layers.folding import folded_copy, why_not_foldable
 from doconv_torch.layers.hosts import is_sharded, ndim
 from doconv_torch.layers.routing import Routing
 from doconv_torch.tensors.composition import CONVOLUTIONS, compose, outside_autocast
-from doconv_torch.tensors.initialization import fill_missing_arrays, new_arrays, reset_arrays
+from doconv_torch.tensors.initialization import (
+    fill_missing_arrays,
+    new_arrays,
+    reset_arrays,
+    zeros_for,
+)
 from doconv_torch.tensors.mixing import by_kernels, by_outputs
 
 OUR_ARGUMENTS = ("num_experts", "routing", "routing_bias", "evaluation", "D_mul")
@@ -241,6 +246,16 @@ class CondConvNd(nn.Module):
         text += "" if self.evaluation == "auto" else f', evaluation="{self.evaluation}"'
         return text + ("" if self.routing is not None else ", routing=False")
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+
+        def without_experts(tensor: Tensor) -> Any:
+            """Beside the other channels, for no memory format knows their axis."""
+            if tensor.ndim < 4:
+                return fn(tensor)
+            return fn(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
+
+        return super()._apply(zeros_for((self.D, self.W_extra), without_experts), recurse)
+
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
@@ -248,7 +263,7 @@ class CondConvNd(nn.Module):
         if isinstance(given, Tensor) and given.shape == self.weight.flatten(1).shape:
             state_dict[prefix + "weight"] = given.view_as(self.weight)  # as timm stores its experts
         # A plain CondConv's checkpoint has no D: it means the layer that computes the same.
-        fill_missing_arrays(self.spec, state_dict, prefix, self.weight)
+        fill_missing_arrays(self.spec, state_dict, prefix, self._parameters)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     def fold(self) -> Any:

@@ -40,6 +40,7 @@ from doconv_torch.tensors.initialization import (
     fill_missing_arrays,
     new_arrays,
     reset_arrays,
+    zeros_for,
 )
 
 OUR_ARGUMENTS = ("D_mul", "composition", "D_init", "W_extra_init")
@@ -118,7 +119,7 @@ class DOConvNd(_ConvNd):
         """Become the plain layer again, with whatever ``weight`` holds."""
         del self.D, self.W_extra, self.D_mul, self.composition
         self.__dict__.pop("_start", None)
-        self.__class__ = self.host  # type: ignore[assignment]
+        self.__class__ = type(self).host  # type: ignore[assignment]
 
     is_over_parameterized = True
 
@@ -199,6 +200,9 @@ class DOConvNd(_ConvNd):
             ', composition="feature"' if self.composition == "feature" else ""
         )
 
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        return super()._apply(zeros_for((self.D, self.W_extra), fn), recurse)
+
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool
     ) -> None:
@@ -212,7 +216,7 @@ class DOConvNd(_ConvNd):
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any
     ) -> None:
         # A plain convolution's checkpoint has no D: it means the layer that computes the same.
-        fill_missing_arrays(self.spec, state_dict, prefix, self.weight)
+        fill_missing_arrays(self.spec, state_dict, prefix, self._parameters)
         super()._load_from_state_dict(state_dict, prefix, *args, **kwargs)
 
     @classmethod

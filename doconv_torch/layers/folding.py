@@ -12,7 +12,7 @@ from torch.nn.utils import parametrize
 from doconv_core import messages
 from doconv_core.model.folding import fold_layers
 from doconv_torch import messages as torch_messages
-from doconv_torch.layers.arrays import OverParameterized, folded_kernel
+from doconv_torch.layers.arrays import OverParameterized, folded_kernel, is_writable
 from doconv_torch.layers.hosts import is_sharded
 
 Module = TypeVar("Module", bound=nn.Module)
@@ -58,8 +58,12 @@ def _layers_in(module: nn.Module) -> list[OverParameterized]:
 @torch.no_grad()
 def _restore(layer: OverParameterized, kernel: Tensor) -> None:
     layer.module.restore_()
-    layer.weight.copy_(kernel)
-    layer.weight.grad = None
+    weight = layer.weight
+    if not is_writable(weight):
+        weight = nn.Parameter(torch.empty_like(weight), weight.requires_grad)
+        layer.module.weight = weight
+    weight.copy_(kernel)
+    weight.grad = None
 
 
 def arrays_of(module: Any) -> tuple[Any, Any, Any]:

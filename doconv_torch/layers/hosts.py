@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from functools import cache
 from typing import Any
 
 from torch import Tensor, nn
@@ -35,18 +36,30 @@ def is_convolution(module: nn.Module) -> bool:
 
 def host_of(kind: type[nn.Module]) -> type[nn.Module] | None:
     """The convertible class whose forward a class has unchanged: it, or what it is derived from."""
-    host = next((each for each in kind.__mro__ if each in HOSTS), None)
+    host: Any = next((each for each in kind.__mro__ if each in HOSTS), None)
     if host is None:
         return None
     own = kind.__mro__[: kind.__mro__.index(host)]
     same = all(getattr(kind, name, None) is getattr(host, name, None) for name in _COMPUTATION)
-    return host if same and not any(vars(each).get("__slots__") for each in own) else None
+    ours: Any = HOSTS[host]
+    taken = any(vars(each).keys() & _names_added_to(ours, host) for each in own)
+    slots = any(vars(each).get("__slots__") for each in own)
+    return host if same and not taken and not slots else None
+
+
+@cache
+def _names_added_to(ours: Any, host: Any) -> set[str]:
+    """What a subclass must not have of its own: our layer's names would take their place."""
+    added = set(dir(ours)) - set(dir(host))
+    return OUR_ATTRIBUTES | {name for name in added if not name.startswith("__")}
 
 
 def is_adapter(module: nn.Module) -> bool:
     """Whether a module trains something small beside a layer (LoRA), to be merged into it later."""
-    names = (*module._modules, *module._parameters)
-    wraps = hasattr(module._modules.get("base_layer"), "weight")  # DLA's stem is a Sequential
+    # Not _modules itself: a scripted module's cannot be iterated.
+    names = (*module._modules.keys(), *module._parameters.keys())
+    base = dict(module.named_children()).get("base_layer")
+    wraps = hasattr(base, "weight")  # DLA's stem is a Sequential
     return wraps or any(name.startswith("lora_") for name in names)
 
 
@@ -102,6 +115,8 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
         return messages.model.NOT_FLOATING
     if is_sharded(module.weight):
         return torch_messages.SHARDED
+    if not has_lazy_weight(module) and tuple(module.weight.shape) != _shape_of_weight(module):
+        return torch_messages.OTHER_SIZES
     if all(size == 1 for size in module.kernel_size):
         return messages.model.POINTWISE
     if any_subclass:
@@ -109,6 +124,12 @@ def why_plain(module: nn.Module, *, any_subclass: bool = False) -> str:
     if "forward" in module.__dict__:
         return messages.model.INSTANCE_FORWARD
     return "" if host_of(type(module)) else torch_messages.OWN_FORWARD
+
+
+def _shape_of_weight(conv: _ConvNd) -> tuple[int, ...]:
+    channels = (conv.out_channels, conv.in_channels)
+    first, second = reversed(channels) if conv.transposed else channels
+    return first, second // conv.groups, *conv.kernel_size
 
 
 def _for_quantization(module: nn.Module) -> bool:

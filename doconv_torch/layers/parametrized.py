@@ -6,7 +6,7 @@ Here that attribute becomes the composed kernel, and the class stays what it is.
 
 from __future__ import annotations
 
-from typing import cast
+from typing import Any, cast
 
 import torch
 from torch import Tensor, nn
@@ -17,7 +17,7 @@ from doconv_core import CondConvSpec, DOConvSpec
 from doconv_core.kernel.initialization import Start
 from doconv_torch.layers.exporting import warn_if_exporting
 from doconv_torch.tensors.composition import compose, outside_autocast
-from doconv_torch.tensors.initialization import DEFAULT, arrays_beside
+from doconv_torch.tensors.initialization import DEFAULT, arrays_beside, zeros_for
 
 
 class OverParameterization(nn.Module):
@@ -45,6 +45,9 @@ class OverParameterization(nn.Module):
         super().__init__()
         self.spec = spec
         self.D, self.W_extra = arrays_beside(spec, weight, generator, start)
+
+    def _apply(self, fn: Any, recurse: bool = True) -> Any:
+        return super()._apply(zeros_for((self.D, self.W_extra), fn), recurse)
 
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D

@@ -18,6 +18,7 @@ from typing import Any
 import torch
 from torch import Tensor, nn
 from torch.optim import Optimizer
+from torch.utils.hooks import RemovableHandle
 
 from doconv_core import DOConvSpec, messages
 from doconv_core.model.planning import Candidate, Where, plan
@@ -111,7 +112,9 @@ class OptimizerDOConv:
             for name, each in other._layers.items():
                 if id(each.weight) in weights:
                     raise ValueError(torch_messages.already_at_optimizer(name))
+        self._model = model
         self._in_step = False
+        self._guards: tuple[RemovableHandle, ...] = ()
         self._loaded: dict[int, dict[str, Tensor]] | None = None
         # Not for compilers: which array a weight holds changes in a step, behind a compiled graph's
         # back. Not as decorators, which would import the compiler with this package (1.5 s).
@@ -205,11 +208,13 @@ class OptimizerDOConv:
     @torch.no_grad()
     def _after_step(self, *_: Any) -> None:
         self._finish_step()
+        self._take_guards_off()
         for each in self._layers.values():
             for parameter in each.ours.values():
                 parameter.grad = None  # the model's zero_grad() knows nothing of it
 
     def _to_factors(self) -> None:
+        self._put_guards_on()
         for each in self._layers.values():
             each.pull_back()
         self._in_step = True
@@ -224,9 +229,22 @@ class OptimizerDOConv:
                 each.compose()
             self._in_step = False
 
+    def _put_guards_on(self) -> None:
+        """Whoever meets an interrupted step, evaluating or saving the network, finishes it."""
+        if not self._guards:
+            model, finish = self._model, _Finish(self)
+            on_call = model.register_forward_pre_hook(finish)
+            self._guards = (on_call, model.register_state_dict_pre_hook(finish))
+
+    def _take_guards_off(self) -> None:
+        for guard in self._guards:
+            guard.remove()
+        self._guards = ()
+
     @torch.no_grad()
     def _settle(self) -> None:
         self._finish_step()  # if it was interrupted, the network still holds W
+        self._take_guards_off()
         written = [name for name, each in self._layers.items() if each.is_foreign and each.adopt()]
         if written:
             warnings.warn(torch_messages.weight_was_written(written), UserWarning, stacklevel=2)
@@ -264,6 +282,21 @@ class OptimizerDOConv:
             for i, each in self._positions().items():
                 each.restore(self._loaded[i])
             self._loaded = None
+
+
+class _Finish:
+    """A hook, for the duration of a step. In a copy or pickle of the network it does nothing."""
+
+    def __init__(self, over: OptimizerDOConv | None = None) -> None:
+        self._over = over
+
+    def __call__(self, *_: Any) -> None:
+        if self._over is not None:
+            self._over._finish_step()
+
+    def __reduce__(self) -> Any:
+        self()  # a module's hooks are copied and pickled before the modules in it
+        return _Finish, ()
 
 
 def _layers(

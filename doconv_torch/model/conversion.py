@@ -21,7 +21,12 @@ from doconv_core import messages
 from doconv_core.kernel.initialization import Start, start_of
 from doconv_core.model.folding import fold_layers, warn_if_D_is_left
 from doconv_core.model.planning import Where, plan, warn_if_large
-from doconv_torch.layers.arrays import ArraysKey, OverParameterized, folded_kernel
+from doconv_torch.layers.arrays import (
+    ArraysKey,
+    OverParameterized,
+    folded_kernel,
+    is_writable,
+)
 from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import OverParameterization
 from doconv_torch.model.at_optimizer import check_not_at_optimizer
@@ -200,7 +205,7 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
     def restore(layer: OverParameterized, kernel: Tensor) -> None:
         layer.family.restore_(layer.module)
         weight = layer.weight
-        if users[id(weight)] != {layer.key}:
+        if users[id(weight)] != {layer.key} or not is_writable(weight):
             weight = apart.setdefault(
                 layer.key, nn.Parameter(torch.empty_like(weight), weight.requires_grad)
             )
@@ -215,11 +220,11 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
 
 def _D_without_a_layer(model: nn.Module) -> list[str]:
     """The D's that modules hold which are no layers of ours, as in a traced graph."""
-    found = []
+    found, parameters = [], dict(model.named_parameters(remove_duplicate=False))
     for name, parameter in model.named_parameters():
-        holder, _, last = name.rpartition(".")
+        holder, dot, last = name.rpartition(".")
         if last == "D":
-            weight = model.get_submodule(holder)._parameters.get("weight")
+            weight = parameters.get(f"{holder}{dot}weight")
             kernel_size = () if weight is None else weight.shape[parameter.ndim - 1 :]
             # Other models have a D, of other shapes.
             if name.endswith("parametrizations.weight.0.D") or (

@@ -3,12 +3,14 @@
 from __future__ import annotations
 
 from collections.abc import Mapping, Sequence
+from dataclasses import replace
 from typing import Any
 
 import torch
 from torch import Tensor, nn
 
 from doconv_core import Summary, SummaryRow, messages
+from doconv_core.model.family import Spec
 from doconv_core.model.planning import Candidate
 from doconv_core.model.rows import Sizes, layer_row
 from doconv_torch.layers.families import family_of
@@ -38,16 +40,17 @@ def summary(
         ['not converted', 'one kernel element has nothing to over-parameterize']
     """
     calls = {} if inputs is None else _sizes_of_calls(model, inputs)
-    return Summary(_row(each, calls.get(each.layer, [])) for each in candidates(model))
+    counted: set[tuple[int, Spec]] = set()
+    return Summary(_row(each, calls.get(each.layer, []), counted) for each in candidates(model))
 
 
-def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
+def _row(candidate: Candidate, calls: list[Sizes], counted: set[tuple[int, Spec]]) -> SummaryRow:
     (name, *_), module, reason, converted, _ = candidate
     reason = "" if converted else reason or messages.model.CONVERTIBLE
     family = family_of(module)
     if family is None or (spec := family.spec_of(module)) is None:
         return SummaryRow(name, type(module).__name__, reason=reason)
-    return layer_row(
+    row = layer_row(
         name,
         family.kind(module),
         spec,
@@ -59,6 +62,12 @@ def _row(candidate: Candidate, calls: list[Sizes]) -> SummaryRow:
         calls=calls,
         itemsize=next(module.parameters()).element_size(),
     )
+    # Layers of one weight have one D, which the first of them counts.
+    weight = family.arrays(module)[0] if converted else module._parameters.get("weight")
+    key = (id(weight), spec)
+    shared = weight is not None and key in counted
+    counted.add(key)
+    return replace(row, added=0, added_bytes=0) if shared else row
 
 
 def _sizes_of_calls(

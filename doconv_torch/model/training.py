@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gc
 import sys
 import warnings
 import weakref
@@ -10,7 +11,7 @@ from functools import cache
 from typing import Any, NamedTuple
 
 from torch import Tensor, nn
-from torch.optim import Optimizer
+from torch.optim import LBFGS, Optimizer
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
 from doconv_core import messages
@@ -58,6 +59,7 @@ def add_parameters(optimizer: Optimizer, converted: Iterable[New]) -> None:
         if names:  # the optimizer was built from named_parameters()
             names[:] = [known[id(p)] for p in params]
         group_of |= {id(p): group for p in parameters.values()}
+    _begin_history_anew(optimizer)
 
 
 def remove_parameters(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) -> None:
@@ -70,6 +72,16 @@ def remove_parameters(optimizer: Optimizer, parameters: Sequence[nn.Parameter]) 
                 group[each][:] = [group[each][i] for i in kept]
     for parameter in parameters:
         optimizer.state.pop(parameter, None)
+    _begin_history_anew(optimizer)
+
+
+def _begin_history_anew(optimizer: Optimizer) -> None:
+    """LBFGS remembers all parameters as one vector, which has another length now."""
+    if isinstance(optimizer, LBFGS):
+        if optimizer.state:
+            warnings.warn(torch_messages.HISTORY_LOST, UserWarning, stacklevel=4)
+        optimizer.state.clear()
+        optimizer._numel_cache = None
 
 
 def refuse_partitioned(optimizer: Any) -> None:
@@ -140,7 +152,8 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
     if not (_watched or _copies):
         return
     trained = {id(p) for group in optimizer.param_groups for p in group["params"]}
-    forgotten, unseen = 0, []
+    forgotten: list[set[int]] = []
+    unseen = []
     for entry in _watched:
         weight, parameters = entry[0](), [ref() for ref in entry[1]]
         if weight is None:
@@ -148,16 +161,25 @@ def _check(optimizer: Optimizer, *_: Any) -> None:
         if id(weight) not in trained:
             unseen.append(entry)
             continue
-        forgotten += any(
-            p is not None and p.requires_grad and id(p) not in trained for p in parameters
-        )
+        without = {id(p) for p in parameters if p is not None and p.requires_grad} - trained
+        if without:
+            forgotten.append(without)
     _watched[:] = unseen
+    if forgotten:  # unless another optimizer has them, as beside Muon, which takes weights alone
+        held = _held_by_any_optimizer()
+        forgotten = [each for each in forgotten if not each <= held]
     copies = _untrained_copies(trained)
     # The user's own line: behind this function comes torch's wrapper of step().
     if forgotten:
-        warnings.warn(messages.model.offset_not_trained(forgotten), UserWarning, stacklevel=3)
+        warnings.warn(messages.model.offset_not_trained(len(forgotten)), UserWarning, stacklevel=3)
     if copies:
         warnings.warn(torch_messages.copy_not_trained(copies), UserWarning, stacklevel=3)
+
+
+def _held_by_any_optimizer() -> set[int]:
+    optimizers = (each for each in gc.get_objects() if issubclass(type(each), Optimizer))
+    groups = (group for each in optimizers for group in each.param_groups)
+    return {id(p) for group in groups for p in group["params"]}
 
 
 def _untrained_copies(trained: set[int]) -> int:

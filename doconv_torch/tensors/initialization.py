@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import math
+from collections.abc import Callable, Iterable, Mapping
 from typing import Any
 
 import torch
 from torch import Tensor, nn
+from torch.overrides import TorchFunctionMode
 
 from doconv_core import CondConvSpec, DOConvSpec
 from doconv_core.kernel.initialization import Start
@@ -35,6 +37,37 @@ class MetaParameter(nn.Parameter):
             function = torch.zeros_like
         with torch._C.DisableTorchFunctionSubclass():
             return function(*args, **(kwargs or {}))
+
+
+class _ZerosForEmpty(TorchFunctionMode):
+    def __torch_function__(
+        self, function: Any, kinds: Any, args: Any = (), kwargs: dict[str, Any] | None = None
+    ) -> Any:
+        if function is torch.empty_like:
+            function = torch.zeros_like
+        return function(*args, **(kwargs or {}))
+
+
+def zeros_for(
+    arrays: Iterable[Tensor | None], fn: Callable[[Tensor], Tensor]
+) -> Callable[[Tensor], Tensor]:
+    """What ``Module._apply`` does to a layer, by which a D on the meta device becomes zeros.
+
+    That is for a D which is no :class:`MetaParameter` any more: FSDP2 makes parameters of its own.
+
+    Args:
+        arrays: D and W_extra.
+        fn: what it does to every parameter.
+    """
+    ours = {id(each) for each in arrays if each is not None and each.is_meta}
+
+    def apply(tensor: Tensor) -> Tensor:
+        if id(tensor) not in ours:
+            return fn(tensor)
+        with _ZerosForEmpty():
+            return fn(tensor)
+
+    return apply if ours else fn
 
 
 def new_arrays(spec: Spec, weight: Tensor) -> tuple[nn.Parameter | None, nn.Parameter | None]:
@@ -70,7 +103,7 @@ def reset_arrays(
     def draw(array: Tensor, variance: float) -> None:
         # On the CPU, whatever the default device: the generator is there.
         bound, drawn = math.sqrt(3 * variance), torch.empty(array.shape, device="cpu")
-        array.copy_(drawn.uniform_(-bound, bound, generator=generator))
+        array.copy_(_whole_beside(drawn.uniform_(-bound, bound, generator=generator), array))
 
     if D is not None:
         D.zero_()
@@ -87,6 +120,16 @@ def reset_arrays(
         if everything:
             fan_in = fan_in * spec.S // spec.K
         draw(W_extra[..., -columns:], 1 / (3 * fan_in))  # kaiming_uniform_(a=sqrt(5))
+
+
+def _whole_beside(drawn: Tensor, array: Tensor) -> Tensor:
+    """What every process has drawn alike, where ``array`` is sharded."""
+    mesh: Any = getattr(array, "device_mesh", None)
+    if mesh is None:
+        return drawn
+    from torch.distributed.tensor import DTensor, Replicate  # not part of every build
+
+    return DTensor.from_local(drawn.to(mesh.device_type), mesh, [Replicate()] * mesh.ndim)
 
 
 def identity(D: Tensor) -> Tensor:
@@ -117,20 +160,28 @@ def arrays_beside(
     return D, W_extra
 
 
-def fill_missing_arrays(spec: Spec, state_dict: dict[str, Any], prefix: str, own: Tensor) -> None:
+def fill_missing_arrays(
+    spec: Spec, state_dict: dict[str, Any], prefix: str, own: Mapping[str, Any]
+) -> None:
     """Give a plain layer's state the D and W_extra with which the layer computes the same.
 
     Args:
         spec: the layer's sizes.
         state_dict: what is being loaded; ``load_state_dict`` hands every module a copy.
         prefix: of the layer's keys.
-        own: the layer's weight.
+        own: the layer's parameters by name.
     """
     given = state_dict.get(prefix + "weight")
-    ours = {prefix + "D", prefix + "W_extra"}
-    if not spec.has_D or not isinstance(given, Tensor) or ours & state_dict.keys():
+    if not spec.has_D or not isinstance(given, Tensor):
         return
-    weight = given.new_empty(own.shape)  # a wrong shape is reported by load_state_dict
+    ours = {prefix + name: own[name] for name in ("D", "W_extra")}
+    if given is not own["weight"]:
+        # What a plain state lacks, torch.distributed's set_model_state_dict fills with our own.
+        for key in [key for key, array in ours.items() if array is state_dict.get(key, 0)]:
+            del state_dict[key]
+    if ours.keys() & state_dict.keys():
+        return
+    weight = given.new_empty(own["weight"].shape)  # load_state_dict reports a wrong one
     D, W_extra = new_arrays(spec, weight)
     # Loading never depends on the random state: every process of a job gets the same.
     reset_arrays(spec, weight, D, W_extra, torch.Generator("cpu").manual_seed(0))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import copy
+import pickle
 from collections.abc import Callable
 from typing import Any
 
@@ -173,9 +174,22 @@ def test_removed_hooks_leave_a_plain_training() -> None:
     assert_same(model, other, 0)
 
 
-@pytest.mark.parametrize("then", ["state_dict", "remove", "another step"])
-def test_an_interrupted_step_leaves_no_W_in_the_network(then: str) -> None:
-    model = network()
+THEN: dict[str, Callable[[nn.Module, Any, OptimizerDOConv], Any]] = {
+    "state_dict": lambda model, optimizer, over: over.state_dict(),
+    "the optimizer's": lambda model, optimizer, over: optimizer.state_dict(),
+    "the network's": lambda model, optimizer, over: model.state_dict(),
+    "of what holds it": lambda model, optimizer, over: nn.ModuleList([model]).state_dict(),
+    "evaluated": lambda model, optimizer, over: model(batch(0)),
+    "copied": lambda model, optimizer, over: copy.deepcopy(model),
+    "pickled": lambda model, optimizer, over: pickle.dumps(model),
+    "remove": lambda model, optimizer, over: over.remove(),
+    "another step": lambda model, optimizer, over: optimizer.step(),
+}
+
+
+@pytest.mark.parametrize("then", THEN.values(), ids=THEN)
+def test_an_interrupted_step_leaves_no_W_in_the_network(then: Any) -> None:
+    model = network().eval()
     before = copy.deepcopy(model)
     optimizer = torch_sgd(model.parameters(), 0.1)
     over = OptimizerDOConv(model, optimizer)
@@ -191,8 +205,14 @@ def test_an_interrupted_step_leaves_no_W_in_the_network(then: str) -> None:
     handle.remove()
     assert not torch.equal(model[0].weight, kernels[0].weight)
     optimizer.zero_grad()
-    {"state_dict": over.state_dict, "remove": over.remove, "another step": optimizer.step}[then]()
+    found = then(model, optimizer, over)
     assert_same(model, kernels)
+    if isinstance(found, bytes):
+        found = pickle.loads(found)
+    if isinstance(found, nn.Module):
+        assert_same(found, kernels)
+        assert not optimizer.step()
+        assert_same(found, kernels)
     assert not torch.equal(model[0].weight, before[0].weight)
 
 

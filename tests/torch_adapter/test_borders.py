@@ -44,6 +44,29 @@ def test_fold_tells_of_D_that_no_layer_holds(build: Any) -> None:
         fold(build())
 
 
+class Halved(nn.Module):
+    def forward(self, x: Tensor) -> Tensor:
+        return x / 2
+
+
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated")
+def test_a_scripted_part_is_no_matter() -> None:
+    model = nn.Sequential(torch.jit.script(Halved()), nn.Conv2d(3, 8, 3))
+    assert [row.name for row in summary(model)] == ["1"]
+    OptimizerDOConv(model, torch.optim.SGD(model.parameters(), 0.1)).remove()
+    converted = train(convert(model))
+    assert type(converted[1]) is DOConv2d
+    torch.testing.assert_close(fold(converted)(images()), converted(images()))
+
+
+@pytest.mark.parametrize("inside", [False, True], ids=["whole", "part"])
+@pytest.mark.filterwarnings("ignore:`torch.jit.*` is deprecated")
+def test_of_a_scripted_layer_too(inside: bool) -> None:
+    scripted = torch.jit.script(nn.Sequential(DOConv2d(3, 8, 3)))
+    with pytest.warns(UserWarning, match="found no layer to fold, but .* Fold the model before"):
+        fold(nn.Sequential(scripted) if inside else scripted)
+
+
 class Mamba(nn.Module):
     """Another D, of a model that has nothing to do with this one."""
 

@@ -35,6 +35,25 @@ def test_signature_is_the_host_s_and_then_ours(ours: Any, host: Any) -> None:
     assert names == [*inspect.signature(host).parameters, *added]
 
 
+@every_evaluation
+@pytest.mark.parametrize("D_mul", [None, "K", 30], ids=["plain", "D_mul=K", "D_mul>K"])
+@every_class
+def test_a_memory_format_is_that_of_the_kernels(
+    ours: Any, host: Any, D_mul: Any, evaluation: str
+) -> None:
+    layer = train(ours(4, 6, 3, D_mul=D_mul, evaluation=evaluation, dtype=torch.float64))
+    x = images(layer)
+    expected = layer(x)
+    last = torch.channels_last_3d if host is nn.Conv3d else torch.channels_last
+    nn.Sequential(layer, host(6, 1, 3)).to(memory_format=last)
+    for expert in layer.weight:
+        assert host is nn.Conv1d or expert.is_contiguous(memory_format=last)
+    torch.testing.assert_close(layer(x), expected)
+    layer(x).sum().backward()
+    layer.float()
+    assert {p.dtype for p in layer.parameters()} == {torch.float32}
+
+
 @every_class
 def test_experts_are_drawn_one_by_one_as_the_host_draws_its_own(ours: Any, host: Any) -> None:
     """The same numbers as of four host layers built one after the other."""

@@ -11,7 +11,12 @@ import pytest
 import torch
 from torch import distributed, nn
 from torch.distributed import checkpoint as dcp
-from torch.distributed.checkpoint.state_dict import get_optimizer_state_dict, get_state_dict
+from torch.distributed.checkpoint.state_dict import (
+    StateDictOptions,
+    get_optimizer_state_dict,
+    get_state_dict,
+    set_model_state_dict,
+)
 from torch.distributed.device_mesh import init_device_mesh
 from torch.distributed.fsdp import FullyShardedDataParallel, fully_shard
 from torch.distributed.tensor import Shard, distribute_tensor
@@ -19,7 +24,7 @@ from torch.nn.parallel import DistributedDataParallel
 
 from doconv_torch import DOConv2d, OptimizerDOConv, convert, fold, get_state, summary
 from doconv_torch import messages as torch_messages
-from tests.torch_adapter.helpers import everything, images, network
+from tests.torch_adapter.helpers import everything, images, network, train
 
 
 @pytest.fixture
@@ -75,6 +80,38 @@ def test_sharded_models() -> None:
     with pytest.raises(ValueError, match="must be whole, not sharded"):
         fold(model)
     assert all(torch.equal(p.full_tensor(), whole[n]) for n, p in model.named_parameters())
+
+
+WHOLE = StateDictOptions(full_state_dict=True, strict=True)
+
+
+@pytest.mark.integration("FSDP2 (fully_shard)", "train", resume="a plain state")
+@pytest.mark.parametrize("start", ["trained", "meta"])
+@pytest.mark.usefixtures("one_process")
+def test_a_plain_state_in_a_sharded_model(start: str) -> None:
+    """torch fills what a state lacks with what the model holds: D, uninitialized or of before."""
+    mesh, plain = init_device_mesh("cpu", (1,)), network()
+    torch.use_deterministic_algorithms(True)  # uninitialized memory is NaN
+    try:
+        with torch.device("meta" if start == "meta" else "cpu"):
+            model = convert(network(1), D_mul=11)
+        if start == "trained":
+            train(model)
+        fully_shard(model, mesh=mesh)
+        if start == "meta":
+            model.to_empty(device="cpu")
+        set_model_state_dict(model, plain.state_dict(), options=WHOLE)
+    finally:
+        torch.use_deterministic_algorithms(False)
+    assert torch.equal(model.eval()(images()), plain.eval()(images()))
+
+
+def test_a_state_of_its_own_D_is_kept() -> None:
+    model = train(convert(network()))
+    state = network(1).state_dict() | {"0.D": model[0].D.detach().clone()}
+    model.load_state_dict(state)
+    assert torch.equal(model[0].D, state["0.D"])
+    assert not model[3].D.any()
 
 
 @pytest.mark.integration("OptimizerDOConv", convert="of a sharded model refused: convert() first")

@@ -6,6 +6,7 @@ import pickle
 import subprocess
 import sys
 from pathlib import Path
+from typing import Any
 
 import pytest
 import torch
@@ -56,6 +57,30 @@ def test_inplace_keeps_the_weight_and_drops_its_gradient() -> None:
     assert fold(model, inplace=True)[0].weight is weight
     assert torch.equal(weight, kernel)
     assert weight.grad is None  # it was the gradient of W
+
+
+def of_shared_memory() -> nn.Parameter:
+    return nn.Parameter(torch.randn(1, 3, 3, 3).expand(8, 3, 3, 3), requires_grad=False)
+
+
+def of_inference_mode() -> nn.Parameter:
+    with torch.inference_mode():
+        return nn.Parameter(torch.randn(8, 3, 3, 3), requires_grad=False)
+
+
+@pytest.mark.parametrize("build", [of_shared_memory, of_inference_mode])
+def test_a_weight_that_cannot_be_written_gets_a_successor(build: Any) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 8, 3))
+    model[0].weight = build()
+    model = convert(model, inplace=True)
+    for layer in model:
+        with torch.inference_mode(layer.D.is_inference()):
+            layer.D.normal_() if layer.D.is_inference() else nn.init.normal_(layer.D)
+    expected = model(images())
+    torch.testing.assert_close(nn.Sequential(*[each.fold() for each in model])(images()), expected)
+    assert [type(each) for each in fold(model, inplace=True)] == [nn.Conv2d, nn.Conv2d]
+    torch.testing.assert_close(model(images()), expected)
+    assert not model[0].weight.requires_grad
 
 
 def test_one_layer() -> None:

@@ -46,9 +46,20 @@ def loaded(model: nn.Module) -> None:
     model.load_state_dict(network().state_dict(), strict=True, assign=True)
 
 
+def replaced(model: nn.Module) -> None:
+    """FSDP2 makes new parameters before they have memory."""
+    for module in model.modules():
+        for name, parameter in module._parameters.items():
+            if parameter is not None:
+                empty = nn.Parameter(parameter.detach().to("meta"), parameter.requires_grad)
+                module._parameters[name] = empty
+    to_empty(model)
+
+
 FLOWS: dict[str, Callable[[nn.Module], None]] = {
     "to_empty": to_empty,
     "by parameter": by_parameter,
+    "replaced": replaced,
     "load_state_dict": loaded,
     "of a copy": lambda model: loaded(copy.deepcopy(model)) or to_empty(model),  # type: ignore[func-returns-value]
 }
@@ -85,11 +96,13 @@ LAYERS: dict[str, Callable[[], nn.Module]] = {
 
 
 @pytest.mark.integration("meta device", "fold")
+@pytest.mark.parametrize("flow", [to_empty, replaced], ids=["to_empty", "replaced"])
 @pytest.mark.parametrize("build", LAYERS.values(), ids=LAYERS)
-def test_layers(build: Any) -> None:
+def test_layers(build: Any, flow: Any) -> None:
     with torch.device("meta"):
         layer = build()
-    layer = copy.deepcopy(layer).to_empty(device="cpu")
+    layer = copy.deepcopy(layer)
+    flow(layer)
     (D,) = (p for n, p in layer.named_parameters() if n.rpartition(".")[-1] == "D")
     assert not D.any()
     layer.requires_grad_(False)

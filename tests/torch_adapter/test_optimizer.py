@@ -9,10 +9,11 @@ from typing import Any
 
 import pytest
 import torch
-from torch import nn
+from torch import Tensor, nn
 from torch.optim.optimizer import register_optimizer_step_pre_hook
 
-from doconv_torch import convert, fold
+from doconv_torch import OptimizerDOConv, convert, fold
+from doconv_torch import messages as torch_messages
 from tests.torch_adapter.helpers import ConvSame, images, network
 
 OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
@@ -164,6 +165,47 @@ SILENT: dict[str, Callable[[nn.Module], torch.optim.Optimizer]] = {
 def test_no_other_optimizer_is_told(build: Any) -> None:
     model = convert(network(), inplace=True)
     assert caught(model, build(model)) == []
+
+
+def test_nobody_is_told_where_another_optimizer_has_D() -> None:
+    model = convert(network(), inplace=True)
+    others = [p for p in model.parameters() if p.ndim < 4]  # as beside Muon
+    assert {id(D) for D in ours(model)} <= {id(p) for p in others}
+    weights = torch.optim.SGD([p for p in model.parameters() if p.ndim == 4], 0.1)
+    assert caught(model, weights, torch.optim.AdamW(others)) == []
+
+
+VERBS: dict[str, Callable[[nn.Module, torch.optim.Optimizer], Any]] = {
+    "convert": lambda model, lbfgs: convert(model, inplace=True, optimizer=lbfgs),
+    "at the optimizer": OptimizerDOConv,
+    "remove": lambda model, lbfgs: OptimizerDOConv(model, lbfgs).remove(),
+}
+
+
+@pytest.mark.parametrize("stepped", [False, True], ids=["fresh", "has stepped"])
+@pytest.mark.parametrize("verb", VERBS.values(), ids=VERBS)
+def test_lbfgs_begins_anew_where_its_vector_changes_its_length(verb: Any, stepped: bool) -> None:
+    model = nn.Sequential(nn.Conv2d(3, 4, 3, dtype=torch.float64))
+    optimizer = torch.optim.LBFGS(model.parameters(), 0.1, max_iter=3)
+    x = images(dtype=torch.float64)
+
+    def closure() -> Tensor:
+        optimizer.zero_grad()
+        loss = model(x).square().mean()
+        loss.backward()
+        return loss
+
+    if stepped:
+        optimizer.step(closure)
+    with warnings.catch_warnings(record=True) as found:
+        warnings.simplefilter("always")
+        kept = verb(model, optimizer)
+    told = {torch_messages.HISTORY_LOST} if stepped else set()
+    assert {str(each.message) for each in found} == told
+    assert {each.filename for each in found} <= {__file__}
+    losses = [optimizer.step(closure).item() for _ in range(3)]
+    assert losses[2] < losses[1] < losses[0]
+    del kept
 
 
 def test_frozen_layers_need_no_D_in_the_optimizer() -> None:

@@ -54,6 +54,21 @@ def integer() -> nn.Module:
     return conv
 
 
+def of_other_sizes(kind: type[nn.Module], *sizes: slice) -> nn.Module:
+    conv = kind(4, 6, 3)
+    conv.weight = nn.Parameter(conv.weight.detach()[sizes])  # type: ignore[operator]
+    return conv
+
+
+class WithD(nn.Conv2d):
+    D = 2
+
+
+class WithFold(nn.Conv2d):
+    def fold(self) -> str:
+        return "its own"
+
+
 def pruned() -> nn.Module:
     return prune.l1_unstructured(nn.Conv2d(3, 3, 3), "weight", amount=2)
 
@@ -66,6 +81,17 @@ REFUSED: dict[str, tuple[Callable[[], nn.Module], str]] = {
     "buffer": (with_buffer, messages.model.OTHER_ARRAYS),
     "attribute-D": (lambda: with_name("D"), messages.model.NAME_TAKEN),
     "attribute-spec": (lambda: with_name("spec"), messages.model.NAME_TAKEN),
+    "class-attribute-D": (lambda: WithD(3, 3, 3), torch_messages.OWN_FORWARD),
+    "method-fold": (lambda: WithFold(3, 3, 3), torch_messages.OWN_FORWARD),
+    "gray-images": (
+        lambda: of_other_sizes(nn.Conv2d, slice(None), slice(1)),
+        torch_messages.OTHER_SIZES,
+    ),
+    "fewer-outputs": (lambda: of_other_sizes(nn.Conv2d, slice(4)), torch_messages.OTHER_SIZES),
+    "transposed-fewer-inputs": (
+        lambda: of_other_sizes(nn.ConvTranspose2d, slice(3)),
+        torch_messages.OTHER_SIZES,
+    ),
     "weight_norm": (lambda: weight_norm(nn.Conv2d(3, 3, 3)), messages.model.RECOMPUTED_WEIGHT),
     "spectral_norm": (lambda: spectral_norm(nn.Conv2d(3, 3, 3)), messages.model.RECOMPUTED_WEIGHT),
     "prune": (pruned, messages.model.RECOMPUTED_WEIGHT),

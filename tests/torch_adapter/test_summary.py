@@ -115,6 +115,13 @@ def test_it_prints_as_a_table_with_totals() -> None:
     assert rows.totals.convertible == 0
 
 
+def test_layers_of_one_weight_count_their_D_once() -> None:
+    model = nn.Sequential(nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3), nn.Conv2d(4, 4, 3, groups=2))
+    model[1].weight = model[0].weight
+    for either in (model, convert(model)):
+        assert [row.added for row in summary(either)] == [324, 0, 324]
+
+
 @pytest.mark.parametrize("dtype", [torch.float32, torch.float64], ids=str)
 def test_the_forecast_is_what_convert_adds(dtype: torch.dtype) -> None:
     model = network().to(dtype)
