@@ -29,6 +29,14 @@ def sharded(layer: str, kind: str) -> str:
     )
 
 
+def copy_without_D(layer: str, kind: str) -> str:
+    return error(
+        f"cannot fold a copy: copy.deepcopy must copy the D of {named(layer)}",
+        {"type": kind},
+        "A __deepcopy__ on the way leaves it out; fold(model, inplace=True) needs none.",
+    )
+
+
 def wrapped(layer: str, kind: str) -> str:
     return error(
         f"cannot convert {named(layer)}: it already lists the parameters to synchronize",

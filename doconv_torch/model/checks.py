@@ -97,6 +97,15 @@ def check_foldable(model: nn.Module) -> None:
         check_layer(layer, layer.family.why_not_foldable(layer.module))
 
 
+def check_copied(model: nn.Module, copy: nn.Module) -> None:
+    """Raise ValueError where a layer's own ``__deepcopy__`` knows no D, which would be lost."""
+    there = {layer.name for layer in over_parameterized(copy)}
+    for layer in over_parameterized(model):
+        if layer.name not in there:
+            kind = type(layer.module).__name__
+            raise ValueError(torch_messages.copy_without_D(layer.name, kind))
+
+
 def _is_one_of(names: set[str], module: nn.Module) -> bool:
     # By name: torch.distributed is not part of every build.
     return any(kind.__name__ in names for kind in type(module).__mro__)

@@ -31,6 +31,7 @@ from doconv_torch.layers.families import family_of
 from doconv_torch.layers.parametrized import OverParameterization
 from doconv_torch.model.at_optimizer import check_not_at_optimizer
 from doconv_torch.model.checks import (
+    check_copied,
     check_foldable,
     check_not_wrapped,
     check_ready,
@@ -173,8 +174,8 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
 
     Raises:
         ValueError: an array is not finite or is sharded, a kernel does not fit its type, or a
-            layer is of a subclass or parametrized, so that its plain form is not known. The
-            model is then as it was.
+            layer is of a subclass or parametrized, so that its plain form is not known, or has a
+            ``__deepcopy__`` that leaves D out. The model is then as it was.
 
     Numerics: the kernel is composed in float64 and rounded once to the weight's type.
 
@@ -189,7 +190,8 @@ def fold(model: Model, *, inplace: bool = False) -> Model:
         raise TypeError(messages.layer.wrong_type("model", model, "a torch.nn.Module"))
     check_foldable(model)
     if not inplace:
-        model = copied(model)
+        whole, model = model, copied(model)
+        check_copied(whole, model)
     found = list(over_parameterized(model))
     # A weight whose other users mean something else by it must not be overwritten.
     users = users_of_weights(model, found)

@@ -83,6 +83,20 @@ def test_a_weight_that_cannot_be_written_gets_a_successor(build: Any) -> None:
     assert not model[0].weight.requires_grad
 
 
+class CopiesItself(nn.Conv2d):
+    def __deepcopy__(self, memo: Any) -> nn.Module:
+        return nn.Conv2d(self.in_channels, self.out_channels, self.kernel_size)  # type: ignore[arg-type]
+
+
+def test_a_copy_without_D_is_an_error() -> None:
+    model = nn.Sequential(nn.Conv2d(3, 3, 3), nn.Sequential(CopiesItself(3, 8, 3)))
+    model = train(convert(model, inplace=True))
+    expected = model(images())
+    with pytest.raises(ValueError, match=r"copy\.deepcopy must copy the D of layer '1\.0'"):
+        fold(model)
+    torch.testing.assert_close(fold(model, inplace=True)(images()), expected)
+
+
 def test_one_layer() -> None:
     layer = train(DOConv2d(4, 4, 3, D_mul=11))
     folded = layer.fold()
