@@ -20,6 +20,9 @@ def copied(model: Any) -> Any:
     A block with an attribute that cannot be deep-copied (a lock, a generator) raises what
     ``copy.deepcopy`` raises.
     """
+    # With static shapes MXNet (1.9.1) lets nobody wait for a batch norm's averages: who reads them
+    # after a step, as save_parameters() does too, may get those of before it.
+    mx.nd.waitall()
     memo: dict[int, Any] = {}
     inside: set[int] = set()
     model.apply(lambda block: inside.update((id(block._scope), id(block.params))))

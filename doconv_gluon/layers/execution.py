@@ -25,12 +25,14 @@ def _build_cache(block: Any, *args: Any) -> None:
         _build(block, *args)
         return
     shown = block._get_graph(*args)
-    shapes = (parameter.shape for parameter in block.collect_params().values())
-    if not all(map(mx.gluon.utils.shape_is_known, shapes)):
+    # Not all of the network's: a head may be there that nobody calls, whose shape stays unknown.
+    names = set(shown[1].list_inputs())
+    used = [p for p in block.collect_params().values() if p.name in names]
+    if not all(mx.gluon.utils.shape_is_known(parameter.shape) for parameter in used):
         # The operator needs them. And so a network computes the same whether it knew its shapes
         # before its first batch, from a checkpoint say, or not.
         block._deferred_infer_shape(*args)
-        for parameter in block.collect_params().values():
+        for parameter in used:
             parameter._finish_deferred_init()
     block._cached_graph = ()
     try:

@@ -67,6 +67,8 @@ class GraphConvolution:
             "layout": ("NCW", "NCHW", "NCDHW")[len(kernel) - 1] if layout == "None" else layout,
         }
         self.D = self.W_extra = self.D_mul = self._symbol = None
+        if weight.shape is None and weight._data is not None:
+            weight.shape = weight.list_data()[0].shape  # loaded, or inferred by a batch
         if weight.shape is None:
             after = (*kernel, 0) if form_of(self, 0).channels_last else (0, *kernel)
             weight.shape = (self._kwargs["num_filter"], *after)

@@ -8,6 +8,7 @@ from __future__ import annotations
 
 import atexit
 import ctypes
+import os
 from collections.abc import Iterator
 from contextlib import contextmanager, suppress
 from contextvars import ContextVar
@@ -56,13 +57,17 @@ def compose(F: Any, form: Form, weight: Array, D: Array) -> Array:
 
 @atexit.register
 def _finish() -> None:
-    """Wait for what is still computed when Python ends.
+    """Wait for what is still computed when Python ends, or forks.
 
     MXNet (1.9.1) calls operators in Python from threads of its own, and waits for them as it is
-    unloaded. By then Python is gone: the process hung, or was aborted.
+    unloaded. By then Python is gone: the process hung, or was aborted. It waits before a fork, too,
+    and Python with it, so that both waited for ever.
     """
     with suppress(mx.base.MXNetError):  # of work whose result nobody has asked for
         mx.nd.waitall()
+
+
+os.register_at_fork(before=_finish)
 
 
 class _Composition(mx.operator.CustomOp):

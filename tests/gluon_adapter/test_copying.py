@@ -8,7 +8,7 @@ from typing import Any
 import numpy as np
 import pytest
 
-from doconv_gluon import DOConv2D, convert
+from doconv_gluon import DOConv2D, convert, fold
 from doconv_gluon.layers.copying import copied
 from doconv_gluon.mxnet import mx
 from tests.gluon_adapter.helpers import images, network, nn, sgd, step, values
@@ -31,6 +31,29 @@ def test_a_copy_computes_the_same_and_trains_on_its_own(way: str) -> None:
     assert (moved != net.collect_params()["net_conv0_weight"].data().asnumpy()).any()
     del new
     step(net, trainer, x)
+
+
+@pytest.mark.parametrize("verb", [copied, fold, convert])
+def test_a_batch_norm_s_averages_are_those_after_the_last_step(verb: Any) -> None:
+    """MXNet waits for no writer of them where a graph has static shapes."""
+    net = nn.HybridSequential()
+    net.add(nn.Conv2D(16, 3, in_channels=3), nn.BatchNorm(in_channels=16), nn.Conv2D(16, 3))
+    net.initialize()
+    x = mx.nd.ones((8, 3, 32, 32))
+    net(x)
+    net = convert(net)
+    net.hybridize(static_alloc=True, static_shape=True)
+    trainer = sgd(net)
+    for _ in range(5):
+        with mx.autograd.record():
+            loss = (net(x) ** 2).mean()
+        loss.backward()
+        trainer.step(1)
+    new = verb(net)
+    mx.nd.waitall()
+    for name in ("running_mean", "running_var"):
+        ours, theirs = (getattr(each[1], name).data().asnumpy() for each in (new, net))
+        np.testing.assert_array_equal(ours, theirs)
 
 
 def test_everything_about_a_parameter_is_copied() -> None:

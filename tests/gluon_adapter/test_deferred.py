@@ -57,6 +57,27 @@ def test_the_first_input_tells_the_input_channels(
         np.testing.assert_array_equal(waited, told)
 
 
+class WithIdleHead(nn.HybridBlock):
+    def __init__(self) -> None:
+        super().__init__()
+        with self.name_scope():
+            self.body, self.head = nn.Conv2D(8, 3), nn.Dense(3)
+
+    def hybrid_forward(self, F: Any, x: Any) -> Any:
+        return self.body(x)
+
+
+@pytest.mark.filterwarnings("ignore:Parameter .* is not used by any computation")  # MXNet's
+def test_what_nobody_calls_need_not_know_its_shape() -> None:
+    net, x = WithIdleHead(), ndarray(np.ones((2, 3, 8, 8), np.float32))
+    net.initialize()
+    expected = net(x).asnumpy()
+    net = convert(net)
+    net.hybridize()
+    np.testing.assert_array_equal(net(x).asnumpy(), expected)
+    assert net.head.weight._data is None
+
+
 def test_sizes_that_are_not_known_yet_are_an_error_to_ask_for() -> None:
     with pytest.raises(ValueError, match="initialize the model and run one batch first"):
         _ = DOConv2D(8, 3).spec

@@ -109,6 +109,23 @@ def test_convert_train_fold(known: bool, inplace: bool, D_mul: int | None) -> No
     assert not {"_over_parameterized"} & vars(plain).keys()
 
 
+def test_an_imported_graph_knows_its_sizes_after_a_batch(tmp_path: Path) -> None:
+    """A parameter that is loaded has data, and no shape."""
+    plain, x = extractor(), images()
+    plain.hybridize()
+    plain(x)
+    plain.export(str(tmp_path / "net"))
+    names = [str(tmp_path / name) for name in ("net-symbol.json", "net-0000.params")]
+    block = SymbolBlock.imports(names[0], ["data"], names[1])
+    block(x)
+    net = random_D(convert(block))
+    assert len(get_state(net)) == len(CONVERTED)
+    assert all(row.parameters for row in summary(net))
+    expected = outputs(net, x)
+    for ours, theirs in zip(outputs(fold(net), x), expected, strict=True):
+        np.testing.assert_allclose(ours, theirs, rtol=1e-4, atol=1e-5)
+
+
 def test_kernels_are_those_of_the_core() -> None:
     net = random_D(convert(extractor(), D_mul=13))
     state, plain = get_state(net), fold(net)

@@ -168,6 +168,29 @@ def test_arrays_on_another_device_go_the_usual_way() -> None:
         assert native.fits(mx.nd, form, weight, np.float32) is expected
 
 
+def test_python_may_fork_while_it_computes() -> None:
+    """MXNet waits for it then, and would wait for Python with it."""
+    code = """
+import os
+from doconv_gluon import convert
+from doconv_gluon.mxnet import mx
+net = mx.gluon.nn.HybridSequential()
+for _ in range(6):
+    net.add(mx.gluon.nn.Conv2D(64, 3, padding=1, in_channels=64))
+net.initialize()
+net = convert(net)
+with mx.autograd.record():
+    loss = net(mx.nd.ones((4, 64, 48, 48))).mean()
+loss.backward()
+if child := os.fork():
+    os.waitpid(child, 0)
+    print(loss.asscalar() != 0)
+else:
+    os._exit(0)
+"""
+    assert in_child(code, timeout=120) == "True"
+
+
 def test_python_may_end_while_it_computes() -> None:
     """It is called in threads of MXNet's: where Python was gone, most often none of them ended."""
     code = """
