@@ -1,10 +1,11 @@
-"""Optimizers' states that are easily mistaken: parametrized layers and equal sizes.
+"""Optimizers' states that are easily mistaken: parametrized layers, equal sizes, D within.
 
 What is common is in test_files_everywhere.
 """
 
 from __future__ import annotations
 
+import re
 from collections.abc import Callable
 from pathlib import Path
 from typing import Any
@@ -16,13 +17,14 @@ import torch
 from torch import nn
 
 import doconv_torch
+from doconv_torch import OptimizerDOConv
 from tests.cli.command import fail, succeed
-from tests.cli.torch_models import load, trained
+from tests.cli.torch_models import assert_same, load, trained
 
 Groups = Callable[[nn.Module], Any]
 """What an optimizer is given of a model."""
 
-SGD = torch.optim.SGD
+SGD, ADAM = torch.optim.SGD, torch.optim.Adam
 REFUSED = "neither names nor the sizes of their momenta tell which are of the layers that change"
 
 
@@ -42,11 +44,13 @@ def by_layer(model: nn.Module) -> list[dict[str, Any]]:
 
 def D_apart(model: nn.Module) -> list[dict[str, Any]]:
     """As docs/recipes.md leaves weight decay out for D."""
-    named = list(model.named_parameters())
-    return [
-        {"params": [p for name, p in named if not name.endswith(".D")], "weight_decay": 1e-4},
-        {"params": [p for name, p in named if name.endswith(".D")], "weight_decay": 0.0},
+    groups: list[dict[str, Any]] = [
+        {"params": [], "weight_decay": 1e-4},
+        {"params": [], "weight_decay": 0.0},
     ]
+    for name, parameter in model.named_parameters():
+        groups[name.endswith((".D", ".W_extra"))]["params"].append(parameter)
+    return [group for group in groups if group["params"]]
 
 
 def D_first(model: nn.Module) -> list[dict[str, Any]]:
@@ -110,8 +114,6 @@ PARAMETRIZED: dict[str, Groups] = {
 def test_a_parametrized_layer_gets_the_plain_one_s_order(
     tmp_path: Path, groups: Groups, options: dict[str, int]
 ) -> None:
-    if options and groups in (D_apart, D_last):
-        groups = in_one  # W_extra is apart in neither
     model = trained(standardized(), subclasses="parametrize", **options)
     made = momentum(groups(model))
     step(model, made)
@@ -120,7 +122,7 @@ def test_a_parametrized_layer_gets_the_plain_one_s_order(
     plain = standardized()
     assert list(out["model"]) == list(plain.state_dict())
     plain.load_state_dict(out["model"])
-    fresh = momentum(in_one(plain) if groups in (D_apart, D_last) else groups(plain))
+    fresh = momentum(groups(plain))
     fresh.load_state_dict(out["optimizer"])
     before = {
         name.replace("parametrizations.weight.original", "weight"): made.state[p]
@@ -263,3 +265,114 @@ def test_which_of_two_models_an_optimizer_is_of_is_not_guessed(tmp_path: Path) -
     torch.save({**content, "optimizer": made.state_dict()}, tmp_path / "file.pt")
     assert REFUSED in fail(2, "fold", tmp_path / "file.pt", tmp_path / "out.pt", "--only", "ema")
     succeed("fold", tmp_path / "file.pt", tmp_path / "out.pt")  # both alike
+
+
+# --- D at the optimizer -------------------------------------------------------------------
+
+
+def network() -> nn.Sequential:
+    """With and without a bias; of the sizes of a D; one that gets no gradient."""
+    torch.manual_seed(0)
+    net = nn.Sequential(
+        nn.Conv2d(3, 6, 3), nn.BatchNorm2d(6), nn.Conv2d(6, 6, 3, groups=2, bias=False),
+        nn.Conv1d(3, 3, 3, bias=False), nn.Conv1d(3, 3, 3), nn.Conv2d(6, 4, 3), nn.Conv2d(4, 4, 1),
+    )  # fmt: skip
+    net[0].bias.requires_grad_(False)
+    net[5].requires_grad_(False)
+    return net
+
+
+AT_OPTIMIZER: dict[str, Groups] = {
+    "model": in_one, "names": named, "by decay": by_decay, "by layer": by_layer,
+}  # fmt: skip
+OPTIMIZERS: dict[str, Callable[[Any], torch.optim.Optimizer]] = {
+    "SGD": lambda parameters: SGD(parameters, 0.1),
+    "SGD momentum": momentum,
+    "Adam": lambda parameters: ADAM(parameters, 0.1),
+    "Adafactor": lambda parameters: torch.optim.Adafactor(parameters, 0.1),
+}
+
+
+@pytest.mark.parametrize("D_mul", [None, 14])
+@pytest.mark.parametrize("optimizer", OPTIMIZERS.values(), ids=OPTIMIZERS.keys())
+@pytest.mark.parametrize("groups", AT_OPTIMIZER.values(), ids=AT_OPTIMIZER.keys())
+def test_fold_takes_D_out_of_the_optimizer_as_remove_does(
+    tmp_path: Path,
+    groups: Groups,
+    optimizer: Callable[[Any], torch.optim.Optimizer],
+    D_mul: int | None,
+) -> None:
+    model = network()
+    made = optimizer(groups(model))
+    over = OptimizerDOConv(model, made, D_mul=D_mul)
+    step(model, made)
+    done = succeed("fold", saved(tmp_path / "file.pt", model, made), tmp_path / "out.pt", "--json")
+    assert done.json["folded"] == []
+    (note,) = done.json["notes"]
+    assert re.match(r"optimizer 'optimizer': \d+ parameters of D removed", note)
+    out = load(tmp_path / "out.pt")
+    assert_same(out["model"], model.state_dict())
+    over.remove()
+    expected = made.state_dict()
+    assert out["optimizer"].keys() == expected.keys()
+    assert out["optimizer"]["param_groups"] == expected["param_groups"]
+    assert out["optimizer"]["state"].keys() == expected["state"].keys()
+    for number, entry in expected["state"].items():
+        kept = out["optimizer"]["state"][number]
+        assert kept.keys() == entry.keys()
+        for key, value in entry.items():
+            assert kept[key] is None if value is None else torch.equal(kept[key], value), number
+
+
+@pytest.fixture
+def run(tmp_path: Path) -> tuple[Path, nn.Module, OptimizerDOConv]:
+    model = nn.Sequential(nn.Conv2d(3, 8, 3), nn.Conv2d(8, 4, 3))
+    made = momentum(model.parameters())
+    over = OptimizerDOConv(model, made)
+    step(model, made)
+    return saved(tmp_path / "run.pt", model, made), model, over
+
+
+def test_inspect_shows_the_plain_model_and_where_D_is(run: Any) -> None:
+    shown = succeed("inspect", run[0], "--json")
+    assert [(row["name"], row["kind"]) for row in shown.json["layers"]] == [
+        ("0", "plain"), ("1", "plain"),
+    ]  # fmt: skip
+    assert shown.json["at_optimizer"] == ["optimizer"]
+    assert shown.json["unplaced"] == []
+    said = "note: the model is plain, and over-parameterized at the optimizer (OptimizerDOConv): "
+    assert shown.err == said + "'optimizer'\n"
+
+
+def test_convert_asks_what_to_do_with_D_at_the_optimizer(tmp_path: Path, run: Any) -> None:
+    file, model, _ = run
+    out, again = tmp_path / "out.pt", tmp_path / "again.pt"
+    error = fail(2, "convert", file, out, "--groups", "1")
+    assert "D is at the optimizer 'optimizer'" in error
+    assert "pass --drop-optimizer to leave it out, or fold the file first" in error
+    succeed("convert", file, out, "--groups", "1", "--drop-optimizer")
+    converted = doconv_torch.convert(model)
+    assert_same(load(out)["model"], converted.state_dict())
+    assert list(load(out)) == ["model"]
+    succeed("fold", file, again, "--verify")
+    succeed("convert", again, out, "--groups", "1")
+    momentum(converted.parameters()).load_state_dict(load(out)["optimizer"])
+
+
+def test_an_optimizer_s_state_alone_is_folded(tmp_path: Path, run: Any) -> None:
+    file, out = tmp_path / "optimizer.pt", tmp_path / "out.pt"
+    torch.save(load(run[0])["optimizer"], file)
+    assert succeed("inspect", file, "--json").json["at_optimizer"] == [""]
+    succeed("fold", file, out)
+    momentum(run[1].parameters()).load_state_dict(load(out))
+    assert "optimizer's state and nothing else" in fail(2, "fold", file, out, "--drop-optimizer")
+
+
+def test_W_and_D_that_were_saved_apart_are_named(tmp_path: Path, run: Any) -> None:
+    file, out = tmp_path / "file.pt", tmp_path / "out.pt"
+    torch.save({**load(run[0]), "over": run[2].state_dict()}, file)
+    shown = succeed("inspect", file, "--json")
+    assert shown.json["unplaced"] == ["over/0/D", "over/1/D"]
+    assert "a D would remain in OUT" in fail(1, "fold", file, out)
+    succeed("fold", file, out, "--only", "model")
+    assert_same(load(out)["model"], run[1].state_dict())

@@ -9,7 +9,7 @@ from typing import Any, TypeGuard
 
 from doconv_cli.files import messages as format_messages
 from doconv_cli.files.errors import UsageError
-from doconv_cli.files.formats import torch_archive
+from doconv_cli.files.formats import at_optimizer, torch_archive
 from doconv_cli.files.formats.array_file import ArrayFile, Other, Stored, Written, own_keys
 from doconv_cli.files.formats.harmless import is_harmless
 from doconv_cli.files.formats.inert import DamagedError, Global, Object
@@ -56,6 +56,9 @@ class TorchFile(ArrayFile):
             check_objects(tree, self.options.allowed)
             self._sections, self.sections = _sections(tree)
             self.optimizers = find_optimizers(tree)
+            there = [each for each in self.optimizers if at_optimizer.is_there(each)]
+            self.at_optimizer = [each.path for each in there]
+            self.apart = _apart(tree, there)
             self.nameless = _nameless(tree)
         except DamagedError as fault:
             raise ValueError(messages.files.bad_file(path, str(fault))) from fault
@@ -105,7 +108,7 @@ class TorchFile(ArrayFile):
             for path, tensors in self.nameless.items()
             if any(tensor.shape in shapes for tensor in tensors)
         ]
-        return [*super().unplaced(layers), *lists]
+        return [*super().unplaced(layers), *lists, *self.apart]
 
     def prepare(
         self, contents: list[Written], changes: list[tuple[Layer, dict[str, Content | str]]]
@@ -150,6 +153,9 @@ class TorchFile(ArrayFile):
             self._drop(optimizer)
             return f"{named}: left out"
         before = len(optimizer.numbers)
+        if at_optimizer.is_there(optimizer):
+            self._follow(optimizer, at_optimizer.plans(optimizer))
+            at_optimizer.forget(optimizer)
         if changes:
             self._follow(optimizer, [p for change in changes for p in optimizer.plans(change)])
         after = len(optimizer.numbers)
@@ -176,6 +182,8 @@ class TorchFile(ArrayFile):
         optimizer.follow(written.popitem()[1])
 
     def _drop(self, optimizer: Optimizer) -> None:
+        if optimizer.content is self._archive.tree:
+            raise UsageError(f"{str(self.path)!r} is an optimizer's state and nothing else")
         for _, node in walk(self._archive.tree):
             if isinstance(node, (dict, Object)):
                 own = pairs(node)
@@ -233,6 +241,8 @@ def _sections(tree: Any) -> tuple[dict[str, Any], list[str]]:
     """The state dicts with convolutions, by what their layers' names start with; their places."""
     found: dict[str, Any] = {}
     for path, node in walk(tree):
+        if at_optimizer.are_factors(node):
+            continue
         if isinstance(node, (dict, Object)) and _is_state_dict(pairs(node)):
             prefix = f"{path}/" if path else ""
             while prefix in found:  # names can be such that two places read the same
@@ -251,6 +261,16 @@ def _is_state_dict(pairs: dict[Any, Any]) -> bool:
             if tensor is not None and len(tensor.shape) >= 3:
                 return True
     return False
+
+
+def _apart(tree: Any, known: list[Optimizer]) -> list[str]:
+    """Where W and D are that were saved from an optimizer, but not with it."""
+    inside = {id(node) for each in known for node in at_optimizer.factors_of(each)}
+    return [
+        f"{path}/D"
+        for path, node in walk(tree)
+        if at_optimizer.are_factors(node) and id(node) not in inside
+    ]
 
 
 def _nameless(tree: Any) -> dict[str, list[Tensor]]:

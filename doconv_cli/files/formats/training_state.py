@@ -135,6 +135,15 @@ class Optimizer:
         state.clear()
         state.update(after)
 
+    def without(self, numbers: set[Any]) -> Plan:
+        """What it is without some of its parameters."""
+        plan: Plan = []
+        for group in self.groups:
+            names = names_of(group) or [""] * len(group["params"])
+            every = zip(names, group["params"], strict=True)
+            plan.append([self._place(name, n) for name, n in every if n not in numbers])
+        return plan
+
     def shape(self, number: Any) -> tuple[int, ...] | None:
         """Of a parameter's momenta; None where it has none."""
         entry = self.state.get(number)
