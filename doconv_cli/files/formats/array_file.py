@@ -29,7 +29,7 @@ Stored = Content | Other
 
 
 class Written(NamedTuple):
-    """What to write under a key, and the key that stood there."""
+    """What to write under a key, and the key in whose place it stands."""
 
     key: str
     content: Stored
@@ -100,22 +100,28 @@ class ArrayFile(CheckpointFile):
         self, changes: list[tuple[Layer, dict[str, Content | str]]], out: Path, check: Check
     ) -> None:
         """Write the file with some layers' arrays replaced: D and W_extra behind the bias."""
-        gone = {key for layer, _ in changes for key in _keys(layer)}
-        made: dict[str, list[tuple[str, Content | str]]] = {}
+        gone = {key for layer, _ in changes for key in own_keys(layer)}
+        place = {key: i for i, key in enumerate(self.contents)}
+        weights: dict[str, list[tuple[str, Content | str]]] = {}
+        beside: dict[str, list[tuple[str, Content | str]]] = {}
         for layer, new in changes:
-            first, bias = _keys(layer)[0], layer.weight.removesuffix("weight") + "bias"
+            first, bias = own_keys(layer)[0], layer.weight.removesuffix("weight") + "bias"
             behind = bias if bias in self.contents else first
+            # A parametrized layer's weight is behind its bias, a plain one's before it.
+            at = first if layer.weight in gone else min(first, behind, key=place.__getitem__)
             for key, content in new.items():
                 if not isinstance(content, str) and content.dtype not in self.dtypes:
                     raise ValueError(messages.files.no_bfloat16(self.path))
                 if key in self.contents and key not in gone:
                     raise ValueError(messages.files.bad_file(self.path, f"it has another {key!r}"))
-                made.setdefault(first if key == layer.weight else behind, []).append((key, content))
+                if key == layer.weight:
+                    weights.setdefault(at, []).append((key, content))
+                else:
+                    beside.setdefault(behind, []).append((key, content))
         contents: list[Written] = []
-        for key, stored in self.contents.items():
-            if key not in gone:
-                contents.append(Written(key, stored, key))
-            for name, content in made.get(key, ()):
+        for key in self.contents:
+            own = [] if key in gone else [(key, key)]
+            for name, content in (*weights.get(key, ()), *own, *beside.get(key, ())):
                 same = self.contents[content] if isinstance(content, str) else content
                 contents.append(Written(name, same, key))
         self.prepare(contents, changes)
@@ -130,5 +136,6 @@ class ArrayFile(CheckpointFile):
         """What else has to change with the layers; raises before anything is written."""
 
 
-def _keys(layer: Layer) -> tuple[str, ...]:
+def own_keys(layer: Layer) -> tuple[str, ...]:
+    """Those of a layer's arrays but its bias, its weight's first."""
     return layer.keys if isinstance(layer, DOLayer) else (layer.weight,)

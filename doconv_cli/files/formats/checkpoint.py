@@ -47,6 +47,7 @@ class CheckpointFile(ABC):
     Attributes:
         notes: what became of all that is no layer, a line each, once it was written.
         sections: where its state dicts with convolutions are.
+        at_optimizer: where its optimizers are that over-parameterize a plain model's training.
 
     Raises:
         ValueError: it is damaged, or not of this format.
@@ -59,6 +60,7 @@ class CheckpointFile(ABC):
         self.path, self.options = path, options
         self.notes: list[str] = []
         self.sections = [""]
+        self.at_optimizer: list[str] = []
 
     @abstractmethod
     def layers(self, hints: Hints) -> list[Layer]:

@@ -9,13 +9,15 @@ from typing import Any, TypeGuard
 
 from doconv_cli.files import messages as format_messages
 from doconv_cli.files.errors import UsageError
-from doconv_cli.files.formats import torch_archive
-from doconv_cli.files.formats.array_file import ArrayFile, Other, Stored, Written
+from doconv_cli.files.formats import at_optimizer, torch_archive
+from doconv_cli.files.formats.array_file import ArrayFile, Other, Stored, Written, own_keys
 from doconv_cli.files.formats.harmless import is_harmless
 from doconv_cli.files.formats.inert import DamagedError, Global, Object
 from doconv_cli.files.formats.torch_archive import Tensor, tensor_of, walk
 from doconv_cli.files.formats.training_state import (
+    Change,
     Optimizer,
+    Plan,
     find_optimizers,
     other_states,
     pairs,
@@ -54,6 +56,9 @@ class TorchFile(ArrayFile):
             check_objects(tree, self.options.allowed)
             self._sections, self.sections = _sections(tree)
             self.optimizers = find_optimizers(tree)
+            there = [each for each in self.optimizers if at_optimizer.is_there(each)]
+            self.at_optimizer = [each.path for each in there]
+            self.apart = _apart(tree, there)
             self.nameless = _nameless(tree)
         except DamagedError as fault:
             raise ValueError(messages.files.bad_file(path, str(fault))) from fault
@@ -65,24 +70,21 @@ class TorchFile(ArrayFile):
             for name, record in _records(section)
         }
         stored: dict[str, Stored] = {}
+        self._homes: dict[str, str] = {}
         for prefix, section in self._sections.items():
             for key, node in pairs(section).items():
                 if prefix + str(key) in stored:
                     twice = f"it has two arrays {prefix + str(key)!r}"
                     raise ValueError(messages.files.bad_file(path, twice))
                 stored[prefix + str(key)] = self._stored(node)
+                self._homes[prefix + str(key)] = prefix
         return stored
 
     def write(self, contents: list[Written], temporary: Path) -> None:
         sections = {prefix: dict[str, Any]() for prefix in self._sections}
-        homes = {
-            prefix + str(key): prefix
-            for prefix, section in self._sections.items()
-            for key in pairs(section)
-        }
         new: dict[str, Content] = {}
         for key, content, origin in contents:
-            prefix = homes[origin]
+            prefix = self._homes[origin]
             if isinstance(content, (Other, TensorEntry)):
                 node = content.node
             else:
@@ -106,59 +108,82 @@ class TorchFile(ArrayFile):
             for path, tensors in self.nameless.items()
             if any(tensor.shape in shapes for tensor in tensors)
         ]
-        return [*super().unplaced(layers), *lists]
+        return [*super().unplaced(layers), *lists, *self.apart]
 
     def prepare(
         self, contents: list[Written], changes: list[tuple[Layer, dict[str, Content | str]]]
     ) -> None:
+        places = self._sections if changes and not self.options.drop_optimizer else ()
+        in_sections = [self._change_in(prefix, contents, changes) for prefix in places]
         for optimizer in self.optimizers:
-            self.notes.append(self._change(optimizer, contents))
+            self.notes.append(self._change(optimizer, in_sections))
         others = other_states(self._archive.tree)
         self.notes.extend(f"{what} {path!r}: as it was" for path, what in others.items())
 
-    def _change(self, optimizer: Optimizer, contents: list[Written]) -> str:
+    def _change_in(
+        self,
+        prefix: str,
+        contents: list[Written],
+        changes: list[tuple[Layer, dict[str, Content | str]]],
+    ) -> Change:
+        """What becomes of one state dict's parameters."""
+
+        def parameters_in(every: Iterable[Written]) -> dict[str, tuple[int, ...]]:
+            return parameters(
+                (short(key), content.shape)
+                for key, content, origin in every
+                if self._homes[origin] == prefix and not isinstance(content, Other)
+            )
+
+        def short(key: str) -> str:
+            return key.removeprefix(prefix)
+
+        own = [(x, new) for x, new in changes if self._homes[own_keys(x)[0]] == prefix]
+        return Change(
+            before=parameters_in(Written(key, each, key) for key, each in self.contents.items()),
+            after=parameters_in(contents),
+            weights={short(own_keys(x)[0]): short(x.weight) for x, _ in own},
+            added={short(key): short(x.weight) for x, new in own for key in new if key != x.weight},
+        )
+
+    def _change(self, optimizer: Optimizer, changes: list[Change]) -> str:
         """Make an optimizer fit the new parameters; what to say of it."""
         named = f"optimizer {optimizer.path!r}"
         if self.options.drop_optimizer:
             self._drop(optimizer)
             return f"{named}: left out"
-        for prefix in self._sections:
-            old = parameters(
-                (key.removeprefix(prefix), content.shape)
-                for key, content in self.contents.items()
-                if key.startswith(prefix) and not isinstance(content, Other)
-            )
-            kept = {
-                key.removeprefix(prefix): content.shape
-                for key, content, _ in contents
-                if key.startswith(prefix) and not isinstance(content, Other)
-            }
-            shapes = parameters(kept.items())
-            keys = optimizer.order(old) or optimizer.order_without(old, shapes)
-            if keys is None:
-                continue
-            new: dict[str, list[str]] = {key: [] for key in keys if key in old}
-            for key, content, origin in contents:
-                at, name = origin.removeprefix(prefix), key.removeprefix(prefix)
-                if origin.startswith(prefix) and at in new and not isinstance(content, Other):
-                    new[_beside(optimizer, keys, at, name)].append(name)
-            before = len(keys)
-            optimizer.change(keys, new, shapes)
-            after = len(optimizer.numbers)
-            if before == after:
-                return f"{named}: as it was"
-            what = "removed" if after < before else "added"
-            return (
-                f"{named}: {counted(abs(after - before), 'parameter')} of D {what}, the others "
-                "renumbered, with their momenta"
-            )
-        raise UsageError(
-            f"{named} of {str(self.path)!r} has {counted(len(optimizer.numbers), 'parameter')}, "
-            "and neither names nor the sizes of their momenta tell which are of the layers that "
-            "change; pass --drop-optimizer to leave it out"
+        before = len(optimizer.numbers)
+        if at_optimizer.is_there(optimizer):
+            self._follow(optimizer, at_optimizer.plans(optimizer))
+            at_optimizer.forget(optimizer)
+        if changes:
+            self._follow(optimizer, [p for change in changes for p in optimizer.plans(change)])
+        after = len(optimizer.numbers)
+        if before == after:
+            return f"{named}: as it was"
+        what = "removed" if after < before else "added"
+        return (
+            f"{named}: {counted(abs(after - before), 'parameter')} of D {what}, the others "
+            "renumbered, with their momenta"
         )
 
+    def _follow(self, optimizer: Optimizer, plans: list[Plan]) -> None:
+        """Change an optimizer, if all that may become of it is the same."""
+        written = {
+            tuple(tuple(place.number for place in group) for group in plan): plan for plan in plans
+        }
+        if len(written) != 1:
+            raise UsageError(
+                f"optimizer {optimizer.path!r} of {str(self.path)!r} has "
+                f"{counted(len(optimizer.numbers), 'parameter')}, and neither names nor the sizes "
+                "of their momenta tell which are of the layers that change; pass --drop-optimizer "
+                "to leave it out"
+            )
+        optimizer.follow(written.popitem()[1])
+
     def _drop(self, optimizer: Optimizer) -> None:
+        if optimizer.content is self._archive.tree:
+            raise UsageError(f"{str(self.path)!r} is an optimizer's state and nothing else")
         for _, node in walk(self._archive.tree):
             if isinstance(node, (dict, Object)):
                 own = pairs(node)
@@ -196,14 +221,6 @@ def check_objects(tree: Any, allowed: frozenset[str]) -> None:
             raise DamagedError(format_messages.other_object(str(node), path))
 
 
-def _beside(optimizer: Optimizer, keys: list[str], at: str, new: str) -> str:
-    """Behind which parameter a new D goes: its weight where the bias is in another group."""
-    weight = at.removesuffix("bias") + "weight"
-    if new == at or weight not in keys or optimizer.together(keys, at, weight):
-        return at
-    return weight
-
-
 def _has_D(layer: Layer) -> TypeGuard[DOLayer]:
     return isinstance(layer, DOLayer) and "D" in layer.arrays
 
@@ -224,6 +241,8 @@ def _sections(tree: Any) -> tuple[dict[str, Any], list[str]]:
     """The state dicts with convolutions, by what their layers' names start with; their places."""
     found: dict[str, Any] = {}
     for path, node in walk(tree):
+        if at_optimizer.are_factors(node):
+            continue
         if isinstance(node, (dict, Object)) and _is_state_dict(pairs(node)):
             prefix = f"{path}/" if path else ""
             while prefix in found:  # names can be such that two places read the same
@@ -242,6 +261,16 @@ def _is_state_dict(pairs: dict[Any, Any]) -> bool:
             if tensor is not None and len(tensor.shape) >= 3:
                 return True
     return False
+
+
+def _apart(tree: Any, known: list[Optimizer]) -> list[str]:
+    """Where W and D are that were saved from an optimizer, but not with it."""
+    inside = {id(node) for each in known for node in at_optimizer.factors_of(each)}
+    return [
+        f"{path}/D"
+        for path, node in walk(tree)
+        if at_optimizer.are_factors(node) and id(node) not in inside
+    ]
 
 
 def _nameless(tree: Any) -> dict[str, list[Tensor]]:

@@ -79,6 +79,7 @@ def convert(
         check_names(file, out, force=force)
         options = Options(model, frozenset(allow or ()), Limits(max_bytes), drop_optimizer)
         source = open_file(file, options)
+        _check_not_at_optimizer(source)
         layers = source.layers(hints)
         picked = Picked(only or ()).pick(layers, source.sections)
         left = [layer for layer in picked if _is_something_else(layer, hints)]
@@ -181,6 +182,16 @@ def _check_plausible(
             f"--groups 1 cannot be right for {counted(len(wrong), 'layer')}, whose inputs nothing "
             f"in the file gives. Likely: --groups {' --groups '.join(wrong)}; or name them to "
             "convert them with 1"
+        )
+
+
+def _check_not_at_optimizer(source: CheckpointFile) -> None:
+    """Raise UsageError where D is in an optimizer: the layers' own would begin anew, from zero."""
+    if source.at_optimizer and not source.options.drop_optimizer:
+        raise UsageError(
+            f"the model of {str(source.path)!r} is plain, and D is at the optimizer "
+            f"{', '.join(map(repr, source.at_optimizer))}, for OptimizerDOConv; pass "
+            "--drop-optimizer to leave it out, or fold the file first: D then starts from zero"
         )
 
 

@@ -73,7 +73,7 @@ def fold(
         chosen = [layer for layer in picked if isinstance(layer, DOLayer)]
         if not only:
             check_nothing_left(source, layers, chosen)
-        if not chosen:
+        if not (chosen or source.at_optimizer):
             raise ValueError(f"{str(file)!r} has no DO-Conv layer")
         check_kernel_sizes(chosen)
         check_unambiguous(chosen)

@@ -57,4 +57,9 @@ def inspect(
             from doconv_cli.files.verbs.plot import draw
 
             draw(layers, plot, file.name)
-        report.inspection(file, layers, source.sections, source.unplaced(every), as_json=as_json)
+        found = {
+            "state_dicts": source.sections,
+            "at_optimizer": source.at_optimizer,
+            "unplaced": source.unplaced(every),
+        }
+        report.inspection(file, layers, found, as_json=as_json)

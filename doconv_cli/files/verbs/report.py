@@ -24,8 +24,7 @@ from doconv_cli.text import counted, printable
 def inspection(
     path: Path,
     layers: Sequence[Layer],
-    sections: Sequence[str],
-    unplaced: Sequence[str],
+    found: Mapping[str, Sequence[str]],
     *,
     as_json: bool,
 ) -> None:
@@ -34,15 +33,16 @@ def inspection(
     Args:
         path: the file.
         layers: its convolutions.
-        sections: where its state dicts are.
-        unplaced: what may be a D and is of none of them.
+        found: places in the file: "state_dicts" with convolutions; "at_optimizer", where
+            optimizers over-parameterize a plain model's training; "unplaced", what may be a D and
+            is of no layer.
         as_json: print JSON instead of a table.
 
     Raises:
         PrintingError: nothing could be printed.
     """
     shown = {"layers": rows(layers), **totals(layers)}
-    found = {"state_dicts": list(sections), "unplaced": list(unplaced)}
+    sections = found["state_dicts"]
     with _printing("this could not be printed"):
         if as_json:
             print_json({"file": str(path), **shown, **found})
@@ -57,8 +57,13 @@ def inspection(
             f"{counted(len(ambiguous), 'layer')} may be transposed ones, for all that the file "
             f"tells; fold will ask for --transposed: {', '.join(map(repr, ambiguous))}"
         )
-    if unplaced:
-        _note(f"of no layer, but named like a D: {', '.join(map(repr, unplaced))}")
+    if found["at_optimizer"]:
+        _note(
+            "the model is plain, and over-parameterized at the optimizer (OptimizerDOConv): "
+            f"{', '.join(map(repr, found['at_optimizer']))}"
+        )
+    if found["unplaced"]:
+        _note(f"of no layer, but named like a D: {', '.join(map(repr, found['unplaced']))}")
 
 
 def result(
