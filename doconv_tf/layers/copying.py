@@ -19,6 +19,7 @@ from doconv_keras.layers.copying import (
     Framework,
     check_saves_the_same,
     copy_attributes,
+    copy_functions,
     custom_objects,
     load_what_it_saves,
     pairs_of_variables,
@@ -35,13 +36,14 @@ MADE_ANEW = ("build", "quantize")
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
-    An optimizer belongs to the variables it was built for, so a copy has none. Lists and
-    dictionaries that a layer of the user's own keeps are as its constructor makes them, unless it
-    saves and loads them (``save_own_variables``, ``save_assets``).
+    An optimizer belongs to the variables it was built for, so a copy has none. Objects that a
+    layer of the user's own keeps are as its constructor makes them, unless it saves and loads them
+    (``save_own_variables``, ``save_assets``); containers of plain values are copied.
 
     Raises:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
-            lambdas as activations, ...), or rebuilds another one.
+            lambdas as activations, ...), or rebuilds another one, or a layer's ``call`` is
+            replaced.
     """
     scope = made_where(model.variables[0]) if model.variables else nullcontext()
     try:
@@ -70,6 +72,7 @@ def _rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
     clone = keras.saving.deserialize_keras_object(config, safe_mode=False)
     if hasattr(layer, "output_padding"):  # not in the config before Keras 3.15
         clone.output_padding = layer.output_padding
+    copy_functions(KERAS, layer, clone)  # Keras keeps a lambda's code without its globals
     return clone
 
 
@@ -160,7 +163,10 @@ def _to_numpy(value: Any) -> Any:
 
 @cache
 def _bookkeeping() -> frozenset[str]:
-    return frozenset(vars(keras.Model(name="any")))
+    """Also a graph's ids of its tensors, and what keras-hub compiles when a model generates."""
+    x = keras.Input((1,), name="any")
+    graph = vars(keras.Model(x, x, name="any"))
+    return frozenset((*vars(keras.Model(name="any")), *graph, "generate_function"))
 
 
 KERAS = Framework(

@@ -32,7 +32,8 @@ def copied(model: Any) -> Any:
     An optimizer belongs to the variables it was built for, so a copy has none.
 
     Raises:
-        ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one.
+        ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one, or a
+            layer's ``call`` is replaced.
     """
     try:
         scope = made_where(model.weights[0]) if model.weights else nullcontext()
@@ -135,10 +136,10 @@ def _single(variable: Any) -> tuple[Any, ...]:
 
 @cache
 def _bookkeeping() -> frozenset[str]:
-    """Also what compile() makes: a copy is not compiled."""
-    model = tf_keras.Model(name="any")
+    """Also what compile() makes, for a copy is not compiled, and a graph's ids of its tensors."""
+    model, x = tf_keras.Model(name="any"), tf_keras.Input((1,), name="any")
     model.compile()
-    return frozenset(vars(model))
+    return frozenset((*vars(model), *vars(tf_keras.Model(x, x, name="any"))))
 
 
 TF_KERAS = Framework(
