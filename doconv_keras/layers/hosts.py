@@ -39,10 +39,12 @@ def host_of(hosts: Hosts, kind: type[Any]) -> type[Any] | None:
         if base in hosts.values():
             return None  # a subclass of ours
         host = next((each for each in kind.__mro__ if each in hosts), None)
+        ours = hosts.get(host, object)
         for name, value in vars(base).items():
             if name in HARMLESS or (name.startswith("__") and not callable(value)):
                 continue
-            if name in OUR_ATTRIBUTES or hasattr(host, name):
+            # Also what only ours has: it may be a kernel that is computed from another one.
+            if name in OUR_ATTRIBUTES or name == "_kernel" or hasattr(ours, name):
                 return None
     return None
 
