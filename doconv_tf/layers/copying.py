@@ -132,6 +132,8 @@ def _make_alike(pairs: list[tuple[Any, Any]]) -> None:
         theirs._path, theirs._parent_path = ours._path, ours._parent_path
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later
         theirs.autocast = ours.autocast
+        if "_remat_mode" in vars(ours):  # of the scope it was made in, which Keras 3.15 has
+            theirs._remat_mode = ours._remat_mode
         for names in ("input_names", "output_names"):  # of a functional model
             if names in vars(ours):
                 setattr(theirs, names, list(getattr(ours, names)))
@@ -152,6 +154,19 @@ def _copy_variables(model: Any, clone: Any) -> None:
         theirs.assign(_to_numpy(ours))
         theirs.trainable = ours.trainable
         theirs._name, theirs._path = ours.name, ours.path
+        for name in ("regularizer", "constraint"):  # which a user may have set on it
+            if not _say_the_same(value := getattr(ours, name), getattr(theirs, name)):
+                setattr(theirs, name, value)
+
+
+def _say_the_same(one: Any, other: Any) -> bool:
+    """Whether a regularizer or constraint is the other, or made anew from its config."""
+    try:
+        return one is other or (
+            type(one) is type(other) and bool(one.get_config() == other.get_config())
+        )
+    except (AttributeError, NotImplementedError, ValueError):  # a function; arrays
+        return False
 
 
 def _to_numpy(value: Any) -> Any:

@@ -33,7 +33,7 @@ def copied(model: Any) -> Any:
 
     Raises:
         ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one, or a
-            layer's ``call`` is replaced.
+            layer's ``call`` is replaced, or penalties were added to it.
     """
     try:
         scope = made_where(model.weights[0]) if model.weights else nullcontext()
@@ -113,6 +113,10 @@ def _make_alike(model: Any, clone: Any) -> None:
         copy_attributes(TF_KERAS, ours, theirs)
     for ours, theirs in pairs:
         check_saves_the_same(TF_KERAS, ours, theirs)
+        # Those of add_loss() close over the original's variables.
+        counts = len(ours._callable_losses), len(theirs._callable_losses)
+        if counts[0] != counts[1]:
+            raise ValueError(tf_keras_messages.has_other_losses(ours.name, *counts))
 
 
 def _rename_graph(ours: Functional, theirs: Functional) -> None:

@@ -397,3 +397,18 @@ def test_a_functional_model_of_the_users_own_class() -> None:
 
 def run_all(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:
     return [to_numpy(y) for y in model(keras.ops.convert_to_tensor(x), training=False)]
+
+
+def test_penalties_constraints_and_rematerialization_come_along() -> None:
+    with keras.RematScope("full"):
+        conv = L.Conv2D(4, 3, name="conv", kernel_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Sequential([keras.Input((8, 8, 4)), conv, L.Dense(4, name="dense")])
+    dense = model.get_layer("dense")
+    conv.bias.regularizer = dense.kernel.regularizer = keras.regularizers.L2(0.3)
+    conv.kernel.regularizer = None  # it was given one
+    dense.kernel.constraint, dense.bias.constraint = keras.constraints.NonNeg(), abs
+    for copy in (convert(model), fold(convert(model))):
+        np.testing.assert_allclose(*(sum(map(to_numpy, each.losses)) for each in (copy, model)))
+        assert (len(copy.losses), copy.get_layer("conv")._remat_mode.mode) == (2, "full")
+        assert type(copy.get_layer("dense").kernel.constraint) is keras.constraints.NonNeg
+        assert copy.get_layer("dense").bias.constraint is abs

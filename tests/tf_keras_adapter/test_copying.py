@@ -178,7 +178,14 @@ def hooked() -> Made:
     return sequential(dense, L.Conv2D(3, 3))
 
 
+def penalized() -> Made:
+    dense = L.Dense(4, name="layer", kernel_regularizer="l2")
+    dense.add_loss(lambda: tf.reduce_sum(dense.bias**2))
+    return sequential(dense, L.Conv2D(3, 3))
+
+
 REFUSED = {
+    "losses": (penalized, tf_keras_messages.has_other_losses("layer", 2, 1)),
     "call": (called_otherwise, tf_keras_messages.belongs_to_it("layer", "call")),
     "hook": (hooked, tf_keras_messages.belongs_to_it("layer", "hook")),
     "saves otherwise": (forgets, tf_keras_messages.loads_otherwise("forgets", "entries")),
