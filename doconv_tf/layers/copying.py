@@ -26,13 +26,14 @@ from doconv_keras.layers.copying import (
 )
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.nesting import children, everything
-from doconv_tf.tensors.initialization import made_where
+from doconv_tf.tensors.initialization import made_where, random_state_kept
 
 GRAPHS = (Functional, keras.Sequential)
 MADE_ANEW = ("build", "quantize")
 """Functions that Keras has put on every layer."""
 
 
+@random_state_kept()
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 

@@ -17,7 +17,7 @@ from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import compensate_
 from doconv_tf.layers.hosts import becomes
-from doconv_tf.tensors.initialization import made_where
+from doconv_tf.tensors.initialization import made_where, random_state_kept
 
 
 def check_changeable(model: keras.layers.Layer) -> None:
@@ -36,6 +36,7 @@ def check_changeable(model: keras.layers.Layer) -> None:
         raise ValueError(keras_messages.changed_from_within(model.name, fault)) from error
 
 
+@random_state_kept()
 def over_parameterize(
     layers: list[keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
 ) -> None:

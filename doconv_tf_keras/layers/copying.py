@@ -21,11 +21,12 @@ from doconv_keras.layers.copying import (
 )
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.nesting import everything
-from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
+from doconv_tf_keras.tensors.initialization import made_where, name_scope, random_state_kept, uncast
 
 GRAPHS = (Functional, tf_keras.Sequential)
 
 
+@random_state_kept()
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 

@@ -17,6 +17,7 @@ from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.arrays import compensate_
 from doconv_tf_keras.layers.hosts import becomes
+from doconv_tf_keras.tensors.initialization import random_state_kept
 
 
 def check_changeable(model: tf_keras.layers.Layer) -> None:
@@ -34,6 +35,7 @@ def check_changeable(model: tf_keras.layers.Layer) -> None:
         raise ValueError(tf_keras_messages.changed_from_within(model.name, fault))
 
 
+@random_state_kept()
 def over_parameterize(
     layers: list[tf_keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
 ) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,33 @@ def test_where_takes_names_and_layers() -> None:
     assert {layer.name for layer in over_parameterized(converted)} == {"up", "conv"}
     converted = convert(shared(), where=lambda name, layer: name == "right/conv")
     assert len(over_parameterized(converted)) == 1
+
+
+def _seed_python() -> None:
+    vars(tf_keras.src.backend._SEED_GENERATOR).pop("generator", None)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    tf.random.set_seed(0)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [_seed_python, lambda: tf_keras.utils.set_random_seed(0)],
+    ids=["Python's seed", "tf_keras's"],
+)
+@pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
+def test_what_is_drawn_next_does_not_depend_on_conversion(inplace: bool, seed: Any) -> None:
+    model = small_sequential()
+
+    def next_numbers(change: Any) -> list[Any]:
+        seed()
+        change()
+        drawn = tf_keras.initializers.RandomUniform()((2,)).numpy()
+        drawn = [*drawn, float(tf.random.uniform(())), np.random.rand()]  # noqa: NPY002
+        return [random.random(), *drawn]
+
+    expected = next_numbers(lambda: None)
+    assert next_numbers(lambda: fold(convert(model, D_mul=12, inplace=inplace))) == expected
 
 
 def test_the_root_may_be_a_convolution() -> None:
