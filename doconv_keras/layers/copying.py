@@ -18,7 +18,7 @@ import numpy as np
 
 from doconv_keras import messages
 from doconv_keras.layers.functions import FUNCTIONS, are_alike, brings
-from doconv_keras.layers.nesting import Layer
+from doconv_keras.layers.nesting import Layer, call_is_replaced
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
 CONTAINERS = (list, tuple, dict, set, frozenset)
@@ -158,7 +158,9 @@ def copy_functions(of: Framework, ours: Layer, theirs: Layer) -> None:
     """
     own, bookkeeping = vars(theirs), of.bookkeeping()
     for name, value in vars(ours).items():
-        if name in bookkeeping or not (name == "call" or isinstance(value, FUNCTIONS)):
+        if name in bookkeeping or not (
+            call_is_replaced(ours) if name == "call" else isinstance(value, FUNCTIONS)
+        ):
             continue
         if are_alike(value, own.get(name), PLAIN):
             continue

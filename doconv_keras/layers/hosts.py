@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import Any
 
 from doconv_core import messages
-from doconv_keras.layers.nesting import Layer
+from doconv_keras.layers.nesting import Layer, call_is_replaced
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
@@ -71,6 +71,13 @@ def becomes(
     return made
 
 
+def change_class(layer: Any, kind: Any) -> None:
+    """Make a layer one of another class, whose ``call`` it then has."""
+    if not call_is_replaced(layer):
+        vars(layer).pop("call", None)
+    layer.__class__ = kind
+
+
 def why_plain(
     hosts: Hosts, layer: Layer, own_reason: Callable[[Layer], str] = lambda layer: ""
 ) -> str:
@@ -86,7 +93,7 @@ def why_plain(
         return ""
     if not own and host_of(hosts, type(layer)) is None:
         return messages.model.OWN_FORWARD
-    if "call" in vars(layer):
+    if call_is_replaced(layer):
         return messages.model.INSTANCE_FORWARD
     if reason := own_reason(layer):
         return reason

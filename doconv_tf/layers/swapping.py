@@ -13,6 +13,7 @@ import keras
 from keras import ops
 
 from doconv_core.kernel.initialization import Start
+from doconv_keras.layers.hosts import change_class
 from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import compensate_
@@ -48,7 +49,7 @@ def over_parameterize(
                 state = layer.__dict__
                 if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
                     state["_kernel"] = state.pop(cls.kernel_name)
-                layer.__class__ = cls
+                change_class(layer, cls)
             changed.append(layer)
             layer._tracker.unlock()
             layer.over_parameterize_("K" if D_mul is None else D_mul, start=start)
