@@ -50,4 +50,6 @@ def _brought_along(value: Any) -> list[Any]:
         return [value.__self__, value.__func__]
     if isinstance(value, partial):
         return [value.func, *value.args, *value.keywords.values()]
+    if isinstance(value, dict):
+        return list(value.values())
     return list(value) if isinstance(value, (list, tuple)) else []
