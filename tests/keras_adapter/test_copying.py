@@ -351,6 +351,8 @@ def test_a_copy_that_would_be_another_model_is_refused(
     with pytest.raises(ValueError, match=re.escape(sentence)) as raised:
         convert(model)
     assert "Pass inplace=True" in str(raised.value)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fold(model)
     assert [type(layer).__name__ for layer in model.layers[1:]] == ["Conv2D", "Conv2D"]
     convert(model, inplace=True)
 

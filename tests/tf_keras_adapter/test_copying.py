@@ -201,3 +201,5 @@ def test_a_copy_that_would_be_another_model_is_refused(make: Any, fault: str) ->
         convert(model)
     assert fault in str(caught.value).replace('\\"', '"').replace("\\'", "'")
     assert not [v for v in model.weights if own_name(v) == "D"]
+    with pytest.raises(ValueError, match="cannot be copied"):
+        fold(model)
