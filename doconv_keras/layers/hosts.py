@@ -19,6 +19,9 @@ Hosts = dict[type[Any], type[Any]]
 
 OUR_ATTRIBUTES = ("D", "W_extra", "D_mul", "composition", "spec")
 
+KERNELS = frozenset(("kernel", "_kernel", "depthwise_kernel"))
+"""Where a layer keeps its kernel, which its class knows nothing of where it is no property."""
+
 HARMLESS = frozenset(("__init__", "get_config", "from_config"))
 """What a subclass may have of its own and still compute what its base class does."""
 
@@ -38,13 +41,13 @@ def host_of(hosts: Hosts, kind: type[Any]) -> type[Any] | None:
             return base
         if base in hosts.values():
             return None  # a subclass of ours
+        if not KERNELS.isdisjoint(vars(base)):
+            return None  # it may compute its kernel from another one
         host = next((each for each in kind.__mro__ if each in hosts), None)
-        ours = hosts.get(host, object)
         for name, value in vars(base).items():
             if name in HARMLESS or (name.startswith("__") and not callable(value)):
                 continue
-            # Also what only ours has: it may be a kernel that is computed from another one.
-            if name in OUR_ATTRIBUTES or name == "_kernel" or hasattr(ours, name):
+            if name in OUR_ATTRIBUTES or hasattr(host, name):
                 return None
     return None
 
