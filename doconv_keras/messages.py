@@ -64,6 +64,17 @@ def has_other_variable(variable: str, kind: str, other: str) -> str:
     return f"the variable {variable!r} is {kind}, and {other} when its layer is made anew"
 
 
+def belongs_to_it(layer: str, what: str) -> str:
+    return f"{named(layer)} has a function of its own as {what!r}, which would act on it still"
+
+
+def has_other_losses(layer: str, count: int, other: int) -> str:
+    return (
+        f"{named(layer)} has {count} penalties, and {other} when it is made anew; the rest was "
+        "given to add_loss() as functions"
+    )
+
+
 def loads_otherwise(layer: str, what: str) -> str:
     return f"{named(layer)} does not load {what!r} as it has saved it"
 

@@ -8,7 +8,9 @@ from doconv_core.messages.layer import error
 from doconv_keras import messages
 from doconv_keras.messages import (
     RECURRENT,
+    belongs_to_it,
     changed_from_within,
+    has_other_losses,
     has_other_variables,
     holder_is_fitted,
     holds_otherwise,
@@ -22,8 +24,10 @@ from doconv_keras.messages import (
 __all__ = [
     "LOADED",
     "RECURRENT",
+    "belongs_to_it",
     "cannot_copy",
     "changed_from_within",
+    "has_other_losses",
     "has_other_variables",
     "holder_is_fitted",
     "holds_otherwise",

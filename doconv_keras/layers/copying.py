@@ -17,9 +17,11 @@ from typing import Any, NamedTuple
 import numpy as np
 
 from doconv_keras import messages
-from doconv_keras.layers.nesting import Layer
+from doconv_keras.layers.functions import FUNCTIONS, are_alike, brings
+from doconv_keras.layers.nesting import Layer, call_is_replaced
 
 PLAIN = (bool, int, float, complex, str, bytes, type(None), np.generic)
+CONTAINERS = (list, tuple, dict, set, frozenset)
 
 
 class Framework(NamedTuple):
@@ -31,8 +33,8 @@ class Framework(NamedTuple):
         is_tensor: whether a value is a tensor.
         to_numpy: of a variable or tensor; anything else as it is.
         to_tensor: of an array.
-        bookkeeping: the attributes that every layer or model has: the framework's own record of
-            it, which a copy has of its own.
+        bookkeeping: the attributes that every layer, model or graph has: the framework's own
+            record of it, which a copy has of its own.
     """
 
     layer: type[Any]
@@ -118,7 +120,15 @@ def pairs_of_variables(model: Layer, clone: Layer) -> list[tuple[Any, Any]]:
 
 
 def copy_attributes(of: Framework, ours: Layer, theirs: Layer) -> None:
-    """Numbers, strings and tensors that a layer holds beside its variables and its config."""
+    """What a layer holds beside its variables and its config.
+
+    Plain values, arrays and tensors, functions, and containers of plain values. Objects of other
+    classes are as the constructor makes them.
+
+    Raises:
+        ValueError: a function belongs to the original.
+    """
+    copy_functions(of, ours, theirs)
     own, bookkeeping = vars(theirs), of.bookkeeping()
     for name, value in vars(ours).items():
         if name in bookkeeping or isinstance(value, of.variable):
@@ -135,6 +145,47 @@ def copy_attributes(of: Framework, ours: Layer, theirs: Layer) -> None:
             there = own.get(name)
             if not (of.is_tensor(there) and _are_same(array, of.to_numpy(there))):
                 own[name] = of.to_tensor(array)
+        elif (plain := _plain(value)) is not None and plain != _plain(own.get(name)):
+            setattr(theirs, name, plain)  # the framework wraps it
+
+
+def copy_functions(of: Framework, ours: Layer, theirs: Layer) -> None:
+    """What was put onto a layer later, or has lost its globals on the way through its config.
+
+    Raises:
+        ValueError: a function belongs to the original: its ``call`` was replaced, or the function
+            brings a layer or variable along.
+    """
+    own, bookkeeping = vars(theirs), of.bookkeeping()
+    for name, value in vars(ours).items():
+        if name in bookkeeping or not (
+            call_is_replaced(ours) if name == "call" else isinstance(value, FUNCTIONS)
+        ):
+            continue
+        if are_alike(value, own.get(name), PLAIN):
+            continue
+        if name == "call" or brings(value, (of.layer, of.variable)):
+            raise ValueError(messages.belongs_to_it(getattr(ours, "path", ours.name), name))
+        own[name] = value
+
+
+def _plain(value: Any) -> Any:
+    """A container of nothing but plain values, without what wraps it; None for any other."""
+    try:
+        return _unwrapped(value) if isinstance(value, CONTAINERS) else None
+    except TypeError:
+        return None
+
+
+def _unwrapped(value: Any) -> Any:
+    if isinstance(value, PLAIN):
+        return value
+    if isinstance(value, dict):
+        return {_unwrapped(key): _unwrapped(each) for key, each in value.items()}
+    kind = next((each for each in CONTAINERS if isinstance(value, each)), None)
+    if kind is None:
+        raise TypeError
+    return kind(map(_unwrapped, value))
 
 
 def _saves_in_its_own_way(of: Framework, layer: Layer) -> bool:

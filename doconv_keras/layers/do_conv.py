@@ -142,9 +142,12 @@ class OverParameterized:
 
     @classmethod
     def W_of(cls, layer: Any) -> Any:
-        """The kernel variable of a built layer, of this class or of its host."""
+        """The kernel variable of a built layer, of this class or of its host.
+
+        None where a subclass of the host keeps it in another place.
+        """
         state = vars(layer)
-        return state["_kernel"] if "_kernel" in state else state[cls.kernel_name]
+        return state.get("_kernel", state.get(cls.kernel_name))
 
     @property
     def kernel(self) -> Any:

@@ -56,7 +56,8 @@ class DOConvFamily:
         return type(layer).__name__
 
     def spec_of(self, layer: Any) -> Spec | None:
-        known = layer.built and self._of.class_for(layer) is not None
+        ours = self._of.class_for(layer)
+        known = layer.built and ours is not None and ours.W_of(layer) is not None
         return self.converted_spec(layer, getattr(layer, "D_mul", None)) if known else None
 
     def converted_spec(self, layer: Any, D_mul: int | str | None = None) -> Spec:

@@ -11,13 +11,16 @@ from collections.abc import Callable
 from typing import Any
 
 from doconv_core import messages
-from doconv_keras.layers.nesting import Layer
+from doconv_keras.layers.nesting import Layer, call_is_replaced
 
 FLOATING = ("float16", "bfloat16", "float32", "float64")
 
 Hosts = dict[type[Any], type[Any]]
 
 OUR_ATTRIBUTES = ("D", "W_extra", "D_mul", "composition", "spec")
+
+KERNELS = frozenset(("kernel", "_kernel", "depthwise_kernel"))
+"""Where a layer keeps its kernel, which its class knows nothing of where it is no property."""
 
 HARMLESS = frozenset(("__init__", "get_config", "from_config"))
 """What a subclass may have of its own and still compute what its base class does."""
@@ -38,6 +41,8 @@ def host_of(hosts: Hosts, kind: type[Any]) -> type[Any] | None:
             return base
         if base in hosts.values():
             return None  # a subclass of ours
+        if not KERNELS.isdisjoint(vars(base)):
+            return None  # it may compute its kernel from another one
         host = next((each for each in kind.__mro__ if each in hosts), None)
         for name, value in vars(base).items():
             if name in HARMLESS or (name.startswith("__") and not callable(value)):
@@ -69,6 +74,13 @@ def becomes(
     return made
 
 
+def change_class(layer: Any, kind: Any) -> None:
+    """Make a layer one of another class, whose ``call`` it then has."""
+    if not call_is_replaced(layer):
+        vars(layer).pop("call", None)
+    layer.__class__ = kind
+
+
 def why_plain(
     hosts: Hosts, layer: Layer, own_reason: Callable[[Layer], str] = lambda layer: ""
 ) -> str:
@@ -84,7 +96,7 @@ def why_plain(
         return ""
     if not own and host_of(hosts, type(layer)) is None:
         return messages.model.OWN_FORWARD
-    if "call" in vars(layer):
+    if call_is_replaced(layer):
         return messages.model.INSTANCE_FORWARD
     if reason := own_reason(layer):
         return reason

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gc
 from collections.abc import Iterator
+from types import MethodType
 from typing import Any
 
 Layer = Any
@@ -18,6 +19,15 @@ def children(layer: Layer) -> list[Layer]:
 def everything(root: Layer) -> list[Layer]:
     """A model and all layers in it, each once, holders before what they hold."""
     return list(root._flatten_layers())
+
+
+def call_is_replaced(layer: Layer) -> bool:
+    """Whether ``call`` is replaced on an instance.
+
+    A layer that tf_keras has saved as a SavedModel keeps its class's own there.
+    """
+    call = vars(layer).get("call")
+    return call is not None and call != MethodType(type(layer).call, layer)
 
 
 def holders(root: Layer, kind: type, record: str) -> list[Layer]:

@@ -9,6 +9,7 @@ from keras import ops
 
 from doconv_core.kernel.initialization import Start
 from doconv_keras.layers.do_conv import OverParameterized, Seams
+from doconv_keras.layers.hosts import change_class
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import load_plain
 from doconv_tf.layers.copying import copied
@@ -63,7 +64,7 @@ class DOConvNd(OverParameterized, keras.layers.Layer):
         host = type(self).host
         if not isinstance(getattr(host, "kernel", None), property):
             state[self.kernel_name] = state.pop("_kernel")
-        self.__class__ = host
+        change_class(self, host)
 
     def _uncast_W(self) -> Any:
         return self._kernel

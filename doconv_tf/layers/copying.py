@@ -19,29 +19,32 @@ from doconv_keras.layers.copying import (
     Framework,
     check_saves_the_same,
     copy_attributes,
+    copy_functions,
     custom_objects,
     load_what_it_saves,
     pairs_of_variables,
 )
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.nesting import children, everything
-from doconv_tf.tensors.initialization import made_where
+from doconv_tf.tensors.initialization import made_where, random_state_kept
 
 GRAPHS = (Functional, keras.Sequential)
 MADE_ANEW = ("build", "quantize")
 """Functions that Keras has put on every layer."""
 
 
+@random_state_kept()
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
-    An optimizer belongs to the variables it was built for, so a copy has none. Lists and
-    dictionaries that a layer of the user's own keeps are as its constructor makes them, unless it
-    saves and loads them (``save_own_variables``, ``save_assets``).
+    An optimizer belongs to the variables it was built for, so a copy has none. Objects that a
+    layer of the user's own keeps are as its constructor makes them, unless it saves and loads them
+    (``save_own_variables``, ``save_assets``); containers of plain values are copied.
 
     Raises:
         ValueError: Keras cannot rebuild it from its config (a subclassed model without one, two
-            lambdas as activations, ...), or rebuilds another one.
+            lambdas as activations, ...), or rebuilds another one, or a layer's ``call`` is
+            replaced.
     """
     scope = made_where(model.variables[0]) if model.variables else nullcontext()
     try:
@@ -70,6 +73,7 @@ def _rebuild(layer: keras.layers.Layer) -> keras.layers.Layer:
     clone = keras.saving.deserialize_keras_object(config, safe_mode=False)
     if hasattr(layer, "output_padding"):  # not in the config before Keras 3.15
         clone.output_padding = layer.output_padding
+    copy_functions(KERAS, layer, clone)  # Keras keeps a lambda's code without its globals
     return clone
 
 
@@ -129,6 +133,8 @@ def _make_alike(pairs: list[tuple[Any, Any]]) -> None:
         theirs._path, theirs._parent_path = ours._path, ours._parent_path
         theirs.trainable = ours.trainable  # also sets what it holds, which comes later
         theirs.autocast = ours.autocast
+        if "_remat_mode" in vars(ours):  # of the scope it was made in, which Keras 3.15 has
+            theirs._remat_mode = ours._remat_mode
         for names in ("input_names", "output_names"):  # of a functional model
             if names in vars(ours):
                 setattr(theirs, names, list(getattr(ours, names)))
@@ -149,6 +155,19 @@ def _copy_variables(model: Any, clone: Any) -> None:
         theirs.assign(_to_numpy(ours))
         theirs.trainable = ours.trainable
         theirs._name, theirs._path = ours.name, ours.path
+        for name in ("regularizer", "constraint"):  # which a user may have set on it
+            if not _say_the_same(value := getattr(ours, name), getattr(theirs, name)):
+                setattr(theirs, name, value)
+
+
+def _say_the_same(one: Any, other: Any) -> bool:
+    """Whether a regularizer or constraint is the other, or made anew from its config."""
+    try:
+        return one is other or (
+            type(one) is type(other) and bool(one.get_config() == other.get_config())
+        )
+    except (AttributeError, NotImplementedError, ValueError):  # a function; arrays
+        return False
 
 
 def _to_numpy(value: Any) -> Any:
@@ -160,7 +179,10 @@ def _to_numpy(value: Any) -> Any:
 
 @cache
 def _bookkeeping() -> frozenset[str]:
-    return frozenset(vars(keras.Model(name="any")))
+    """Also a graph's ids of its tensors, and what keras-hub compiles when a model generates."""
+    x = keras.Input((1,), name="any")
+    graph = vars(keras.Model(x, x, name="any"))
+    return frozenset((*vars(keras.Model(name="any")), *graph, "generate_function"))
 
 
 KERAS = Framework(

@@ -13,11 +13,12 @@ import keras
 from keras import ops
 
 from doconv_core.kernel.initialization import Start
+from doconv_keras.layers.hosts import change_class
 from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf import messages as keras_messages
 from doconv_tf.layers.arrays import compensate_
 from doconv_tf.layers.hosts import becomes
-from doconv_tf.tensors.initialization import made_where
+from doconv_tf.tensors.initialization import made_where, random_state_kept
 
 
 def check_changeable(model: keras.layers.Layer) -> None:
@@ -36,6 +37,7 @@ def check_changeable(model: keras.layers.Layer) -> None:
         raise ValueError(keras_messages.changed_from_within(model.name, fault)) from error
 
 
+@random_state_kept()
 def over_parameterize(
     layers: list[keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
 ) -> None:
@@ -47,7 +49,7 @@ def over_parameterize(
                 state = layer.__dict__
                 if cls.kernel_name in state:  # Conv keeps it in `_kernel` already
                     state["_kernel"] = state.pop(cls.kernel_name)
-                layer.__class__ = cls
+                change_class(layer, cls)
             changed.append(layer)
             layer._tracker.unlock()
             layer.over_parameterize_("K" if D_mul is None else D_mul, start=start)

@@ -2,20 +2,22 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Callable, Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from functools import partial
 from typing import Any
 
 import keras
 from keras import ops
+from keras.src.backend.common import global_state  # which Keras does not export
+from keras.src.random.seed_generator import GLOBAL_SEED_GENERATOR  # nor this
 
-from doconv_keras.tensors import initialization
+from doconv_keras.tensors import initialization, random_state
 from doconv_keras.tensors.initialization import DEFAULT, Initializer
 from doconv_tf import messages as keras_messages
 
 __all__ = ["DEFAULT", "LIBRARY", "Initializer", "add_beside", "another", "expert_by_expert",
-           "extra_columns", "made_where", "offset"]  # fmt: skip
+           "extra_columns", "made_where", "offset", "random_state_kept"]  # fmt: skip
 
 
 def add_beside(
@@ -47,6 +49,29 @@ def made_where(variable: Any) -> AbstractContextManager[Any]:
 
 def _strategy(variable: Any) -> Any:
     return getattr(variable.value, "distribute_strategy", None)
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """See :func:`doconv_keras.tensors.random_state.kept`; also of Keras's global generator."""
+    with random_state.kept(_Global):
+        yield
+
+
+class _Global:
+    """The generator that ``keras.random`` draws from where it is given no seed."""
+
+    @staticmethod
+    def getstate() -> Any:
+        generator = global_state.get_global_attribute(GLOBAL_SEED_GENERATOR)
+        # A copy: on PyTorch the array may be the variable's own.
+        return generator and (generator, ops.convert_to_numpy(generator.state.value).copy())
+
+    @staticmethod
+    def setstate(state: Any) -> None:
+        global_state.set_global_attribute(GLOBAL_SEED_GENERATOR, state and state[0])
+        if state and (ops.convert_to_numpy(state[0].state.value) != state[1]).any():
+            state[0].state.assign(state[1])
 
 
 LIBRARY = initialization.Library(ops, keras.initializers)

@@ -9,6 +9,7 @@ import tensorflow as tf
 import tf_keras
 
 from doconv_keras.layers.do_conv import OverParameterized, Seams
+from doconv_keras.layers.hosts import change_class
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.arrays import load_plain
 from doconv_tf_keras.layers.copying import copied
@@ -45,7 +46,7 @@ class DOConvNd(OverParameterized, tf_keras.layers.Layer):
         for name in ("D_mul", "composition", "spec", "_start"):
             if name in vars(self):
                 delattr(self, name)
-        self.__class__ = type(self).host
+        change_class(self, type(self).host)
 
     @property
     def _kernel(self) -> Any:

@@ -21,18 +21,20 @@ from doconv_keras.layers.copying import (
 )
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.nesting import everything
-from doconv_tf_keras.tensors.initialization import made_where, name_scope, uncast
+from doconv_tf_keras.tensors.initialization import made_where, name_scope, random_state_kept, uncast
 
 GRAPHS = (Functional, tf_keras.Sequential)
 
 
+@random_state_kept()
 def copied(model: Any) -> Any:
     """A copy of a layer or model: same classes, names, flags and values, but not compiled.
 
     An optimizer belongs to the variables it was built for, so a copy has none.
 
     Raises:
-        ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one.
+        ValueError: tf_keras cannot rebuild it from its config, or rebuilds another one, or a
+            layer's ``call`` is replaced, or penalties were added to it.
     """
     try:
         scope = made_where(model.weights[0]) if model.weights else nullcontext()
@@ -112,6 +114,10 @@ def _make_alike(model: Any, clone: Any) -> None:
         copy_attributes(TF_KERAS, ours, theirs)
     for ours, theirs in pairs:
         check_saves_the_same(TF_KERAS, ours, theirs)
+        # Those of add_loss() close over the original's variables.
+        counts = len(ours._callable_losses), len(theirs._callable_losses)
+        if counts[0] != counts[1]:
+            raise ValueError(tf_keras_messages.has_other_losses(ours.name, *counts))
 
 
 def _rename_graph(ours: Functional, theirs: Functional) -> None:
@@ -135,10 +141,10 @@ def _single(variable: Any) -> tuple[Any, ...]:
 
 @cache
 def _bookkeeping() -> frozenset[str]:
-    """Also what compile() makes: a copy is not compiled."""
-    model = tf_keras.Model(name="any")
+    """Also what compile() makes, for a copy is not compiled, and a graph's ids of its tensors."""
+    model, x = tf_keras.Model(name="any"), tf_keras.Input((1,), name="any")
     model.compile()
-    return frozenset(vars(model))
+    return frozenset((*vars(model), *vars(tf_keras.Model(x, x, name="any"))))
 
 
 TF_KERAS = Framework(

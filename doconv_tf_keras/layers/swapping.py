@@ -13,10 +13,12 @@ import tensorflow as tf
 import tf_keras
 
 from doconv_core.kernel.initialization import Start
+from doconv_keras.layers.hosts import change_class
 from doconv_keras.tensors.initialization import DEFAULT
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.layers.arrays import compensate_
 from doconv_tf_keras.layers.hosts import becomes
+from doconv_tf_keras.tensors.initialization import random_state_kept
 
 
 def check_changeable(model: tf_keras.layers.Layer) -> None:
@@ -34,6 +36,7 @@ def check_changeable(model: tf_keras.layers.Layer) -> None:
         raise ValueError(tf_keras_messages.changed_from_within(model.name, fault))
 
 
+@random_state_kept()
 def over_parameterize(
     layers: list[tf_keras.layers.Layer], D_mul: int | str | None, start: Start = DEFAULT
 ) -> None:
@@ -41,7 +44,7 @@ def over_parameterize(
     changed: list[Any] = []
     try:
         for layer in layers:
-            layer.__class__ = becomes(type(layer))
+            change_class(layer, becomes(type(layer)))
             changed.append(layer)
             layer.over_parameterize_(D_mul, start=start)
     except BaseException:  # an initializer of the user's own, or an interrupt

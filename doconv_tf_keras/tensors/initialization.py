@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from contextlib import AbstractContextManager, nullcontext
+from collections.abc import Iterator
+from contextlib import AbstractContextManager, contextmanager, nullcontext
 from typing import Any
 
 import tensorflow as tf
 import tf_keras
+from tf_keras.src.backend import _SEED_GENERATOR  # which tf_keras does not export
 
+from doconv_keras.tensors import random_state
 from doconv_keras.tensors.initialization import Initializer, Library
 from doconv_tf_keras import messages as tf_keras_messages
 from doconv_tf_keras.tensors.composition import Ops
@@ -58,6 +61,14 @@ def name_scope(variable: Any) -> str:
     """What a variable's name has before its own part, so that another one is called alike."""
     prefix, _, _ = variable.name.rpartition("/")
     return f"{prefix}/" if prefix else ""
+
+
+@contextmanager
+def random_state_kept() -> Iterator[None]:
+    """See :func:`doconv_keras.tensors.random_state.kept`; also of ``set_random_seed``'s own."""
+    own = getattr(_SEED_GENERATOR, "generator", None)
+    with random_state.kept(*(() if own is None else (own,))):
+        yield
 
 
 def _is_wrapped(variable: Any) -> bool:

@@ -102,7 +102,7 @@ def test_what_is_not_finite_leaves_the_model_as_it_was(array: str) -> None:
 
 def test_what_cannot_be_converted_is_left_with_the_reason() -> None:
     def replaced(layer: Any) -> Any:
-        layer.call = layer.call
+        layer.call = lambda inputs: inputs
         return layer
 
     for layer, reason in [

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from typing import Any
 
 import keras
@@ -207,6 +208,34 @@ def test_layers_of_one_name_are_told_apart() -> None:
             self.held = [L.Conv2D(4, 3, name="conv"), L.Conv2D(4, 3, name="conv")]
 
     assert list(named_layers(Twins())) == ["", "conv", "conv_1"]
+
+
+@pytest.mark.parametrize("drawn", [False, True], ids=["none before", "drawn before"])
+@pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
+def test_what_is_drawn_next_does_not_depend_on_conversion(inplace: bool, drawn: bool) -> None:
+    @keras.saving.register_keras_serializable(package="doconv_tests_conversion")
+    def global_draw(shape: Any, dtype: Any = None) -> Any:
+        return keras.random.normal(shape, dtype=dtype) * np.random.rand()  # noqa: NPY002
+
+    conv = L.Conv2D(4, 3, kernel_initializer=global_draw)
+    model = keras.Sequential([keras.Input((8, 8, 4)), conv, L.Conv2D(4, 3), L.Dropout(0.5)])
+
+    def next_numbers(change: Any) -> list[Any]:
+        keras.utils.set_random_seed(0)
+        if drawn:
+            keras.random.uniform(())
+        change()
+        array = to_numpy(keras.random.uniform((3,)))
+        return [random.random(), np.random.rand(), *array]  # noqa: NPY002
+
+    expected = next_numbers(lambda: None)
+
+    def convert_and_fold() -> None:
+        converted = convert(model, D_mul=12, W_extra_init="random", inplace=inplace)
+        fold(converted, inplace=inplace)
+
+    assert next_numbers(convert_and_fold) == expected
+    assert next_numbers(lambda: fold(convert(model, D_mul=12, inplace=inplace))) == expected
 
 
 def test_the_root_may_be_a_convolution() -> None:

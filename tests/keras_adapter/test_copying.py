@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 import re
+from collections import deque
 from collections.abc import Callable
+from functools import partial
 from pathlib import Path
 from typing import Any
 
@@ -95,7 +97,7 @@ def layer_and_operator() -> Made:
 
 
 def changed_after_it_was_made() -> Made:
-    """Plain values and tensors that a layer holds beside its variables."""
+    """What a layer holds beside its variables: plain values and their containers, functions."""
 
     class Scale(L.Layer):
         def __init__(self, **kwargs: Any) -> None:
@@ -103,14 +105,46 @@ def changed_after_it_was_made() -> Made:
             self.factor, self.note = 1.0, "new"
             self.shift = np.zeros(4, np.float32)
             self.slope = keras.ops.ones((4,))
+            self.pair, self.steps, self._table = (1.0, (1.0,)), [1.0], {"by": [1.0]}
+            self.bent, self.made = keras.ops.abs, _times(1.0)
+            self.own = lambda x: x * self.factor
 
         def call(self, x: Any) -> Any:
-            return x * self.slope * self.factor + keras.ops.convert_to_tensor(self.shift)
+            x = x * self.slope * self.pair[1][0] + keras.ops.convert_to_tensor(self.shift)
+            x = self.own(self.made(x)) * self.steps[-1] * self._table["by"][0]
+            return self.later(self.bent(x)) if hasattr(self, "later") else x
 
     scale = Scale()
     scale.factor, scale.note = 3.0, "annealed"
     scale.shift, scale.slope = np.arange(4, dtype=np.float32), keras.ops.arange(4.0)
+    scale.pair, scale._table = (2.0, (2.0,)), {"by": [3.0]}
+    scale.steps.append(5.0)
+    scale.bent, scale.made, scale.later = keras.ops.tanh, _times(7.0), lambda x: keras.ops.exp(-x)
     return keras.Sequential([keras.Input((8, 8, 4)), scale, L.Conv2D(3, 3)]), images()
+
+
+def _times(factor: float) -> Callable[[Any], Any]:
+    return lambda x: x * factor
+
+
+def _lambdas() -> list[L.Layer]:
+    """With globals, which Keras's config of a lambda lacks."""
+    masked = L.Lambda(
+        lambda x: keras.ops.abs(x), lambda shape: keras.ops.shape(np.zeros((2, *shape[1:]))),
+        mask=lambda x, mask=None: keras.ops.any(x, axis=-1),
+    )  # fmt: skip
+    return [L.Conv2D(4, 3), L.Lambda(lambda x: keras.ops.tanh(x)), masked]
+
+
+def lambdas_in_a_row() -> Made:
+    return keras.Sequential([keras.Input((8, 8, 4)), *_lambdas()]), images()
+
+
+def lambdas_in_a_graph() -> Made:
+    y = inputs = keras.Input((8, 8, 4))
+    for layer in _lambdas():
+        y = layer(y)
+    return keras.Model(inputs, y), images()
 
 
 def own_way_of_saving() -> Made:
@@ -150,6 +184,8 @@ MODELS = [
     automatic_names,
     layer_and_operator,
     changed_after_it_was_made,
+    lambdas_in_a_row,
+    lambdas_in_a_graph,
     own_way_of_saving,
     random_layers,
 ]
@@ -241,14 +277,13 @@ class Replaced(Same):
 
 def _forgetful() -> L.Layer:
     layer = Forgetful(name="layer")
-    layer.memory = [1.0, 2.0]
-    vars(layer)["memory"] = [1.0, 2.0]  # a list, which is no plain value
+    layer.memory = deque([1.0, 2.0])  # which is no plain value, and no list of them
     return layer
 
 
 def _careless() -> L.Layer:
     layer = Careless(name="layer")
-    layer.words = ["learned", "words"]
+    layer.words = deque(["learned", "words"])
     return layer
 
 
@@ -278,7 +313,23 @@ def _replaced() -> L.Layer:
     return layer
 
 
+def _called_otherwise() -> L.Layer:
+    layer = L.Dense(4, name="layer")
+    call = layer.call
+    layer.call = lambda x: 2 * call(x)
+    return layer
+
+
+def _hooked() -> L.Layer:
+    """A function that would act on the original."""
+    layer = Same(name="layer")
+    layer.hook = partial(np.add, layer)
+    return layer
+
+
 REFUSED = [
+    (_called_otherwise, "'small/layer' has a function of its own as 'call'"),
+    (_hooked, "'small/layer' has a function of its own as 'hook'"),
     (_forgetful, "'small/layer' does not load 'memory' as it has saved it"),
     (_careless, "'small/layer' does not load 'words.txt' as it has saved it"),
     (_grown, "'small' has 5 variables, and 4 when it is made anew"),
@@ -300,6 +351,8 @@ def test_a_copy_that_would_be_another_model_is_refused(
     with pytest.raises(ValueError, match=re.escape(sentence)) as raised:
         convert(model)
     assert "Pass inplace=True" in str(raised.value)
+    with pytest.raises(ValueError, match=re.escape(sentence)):
+        fold(model)
     assert [type(layer).__name__ for layer in model.layers[1:]] == ["Conv2D", "Conv2D"]
     convert(model, inplace=True)
 
@@ -346,3 +399,18 @@ def test_a_functional_model_of_the_users_own_class() -> None:
 
 def run_all(model: keras.Model, x: np.ndarray) -> list[np.ndarray]:
     return [to_numpy(y) for y in model(keras.ops.convert_to_tensor(x), training=False)]
+
+
+def test_penalties_constraints_and_rematerialization_come_along() -> None:
+    with keras.RematScope("full"):
+        conv = L.Conv2D(4, 3, name="conv", kernel_regularizer=keras.regularizers.L2(0.1))
+    model = keras.Sequential([keras.Input((8, 8, 4)), conv, L.Dense(4, name="dense")])
+    dense = model.get_layer("dense")
+    conv.bias.regularizer = dense.kernel.regularizer = keras.regularizers.L2(0.3)
+    conv.kernel.regularizer = None  # it was given one
+    dense.kernel.constraint, dense.bias.constraint = keras.constraints.NonNeg(), abs
+    for copy in (convert(model), fold(convert(model))):
+        np.testing.assert_allclose(*(sum(map(to_numpy, each.losses)) for each in (copy, model)))
+        assert (len(copy.losses), copy.get_layer("conv")._remat_mode.mode) == (2, "full")
+        assert type(copy.get_layer("dense").kernel.constraint) is keras.constraints.NonNeg
+        assert copy.get_layer("dense").bias.constraint is abs

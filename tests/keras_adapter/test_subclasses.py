@@ -56,6 +56,18 @@ class OtherKernel(L.Conv2D):
         return 2 * super().kernel
 
 
+def _standardized(host: Any, name: str = "kernel") -> type[L.Layer]:
+    """A host whose kernel is computed from the one it keeps."""
+
+    def kernel(self: Any) -> Any:
+        return self._raw - keras.ops.mean(self._raw, axis=0, keepdims=True)
+
+    def keep(self: Any, value: Any) -> None:
+        self._raw = value
+
+    return type(f"Standardized{host.__name__}", (host,), {name: property(kernel, keep)})
+
+
 class NameTaken(L.Conv2D):
     D = 3
 
@@ -106,11 +118,23 @@ def test_its_files(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize(
     "kind",
-    [OtherCall, OtherOperation, OtherBuild, OtherKernel, NameTaken, BelowAnotherCall],
+    [
+        OtherCall,
+        OtherOperation,
+        OtherBuild,
+        OtherKernel,
+        NameTaken,
+        BelowAnotherCall,
+        _standardized(L.DepthwiseConv2D, "_kernel"),
+        _standardized(L.DepthwiseConv2D),
+        _standardized(L.SeparableConv2D, "depthwise_kernel"),
+        _standardized(L.Conv2DTranspose),
+    ],
     ids=lambda kind: kind.__name__,
 )
 def test_one_that_may_compute_something_else_is_left(kind: Any) -> None:
-    model, (x, _) = _model(kind(4, 3)), batch()
+    given = (3,) if issubclass(kind, L.DepthwiseConv2D) else (4, 3)
+    model, (x, _) = _model(kind(*given)), batch()
     y = run(model, x)
     converted = convert(model)
     assert [row.reason for row in summary(converted)] == [messages.model.OWN_FORWARD, ""]

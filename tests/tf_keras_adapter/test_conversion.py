@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import random
 from pathlib import Path
 from typing import Any
 
@@ -185,6 +186,51 @@ def test_where_takes_names_and_layers() -> None:
     assert {layer.name for layer in over_parameterized(converted)} == {"up", "conv"}
     converted = convert(shared(), where=lambda name, layer: name == "right/conv")
     assert len(over_parameterized(converted)) == 1
+
+
+@pytest.mark.filterwarnings("ignore:.*`np.object` :FutureWarning")
+def test_a_model_that_was_saved_as_a_saved_model_is_converted_and_folded(tmp_path: Path) -> None:
+    """Its layers then have a ``call`` of their own, which is that of their class."""
+    model = tf_keras.Sequential([tf_keras.Input((8, 8, 4)), L.Conv2D(3, 3)])
+    model.save(tmp_path / "plain", save_format="tf")
+    x = batch()[0]
+    y = run(model, x)
+    np.testing.assert_array_equal(run(convert(model), x), y)
+    convert(model, inplace=True).layers[0].composition = "feature"  # by a call of ours
+    randomize_D(model)
+    np.testing.assert_allclose(run(model, x), run(fold(model), x), rtol=1e-4, atol=1e-5)
+    model.save(tmp_path / "converted", save_format="tf")
+    y = run(model, x)
+    for folded in (fold(model), fold(model, inplace=True)):
+        assert type(folded.layers[0]) is L.Conv2D
+        np.testing.assert_allclose(run(folded, x), y, rtol=1e-4, atol=1e-5)
+
+
+def _seed_python() -> None:
+    vars(tf_keras.src.backend._SEED_GENERATOR).pop("generator", None)
+    random.seed(0)
+    np.random.seed(0)  # noqa: NPY002
+    tf.random.set_seed(0)
+
+
+@pytest.mark.parametrize(
+    "seed",
+    [_seed_python, lambda: tf_keras.utils.set_random_seed(0)],
+    ids=["Python's seed", "tf_keras's"],
+)
+@pytest.mark.parametrize("inplace", [False, True], ids=["copy", "inplace"])
+def test_what_is_drawn_next_does_not_depend_on_conversion(inplace: bool, seed: Any) -> None:
+    model = small_sequential()
+
+    def next_numbers(change: Any) -> list[Any]:
+        seed()
+        change()
+        drawn = tf_keras.initializers.RandomUniform()((2,)).numpy()
+        drawn = [*drawn, float(tf.random.uniform(())), np.random.rand()]  # noqa: NPY002
+        return [random.random(), *drawn]
+
+    expected = next_numbers(lambda: None)
+    assert next_numbers(lambda: fold(convert(model, D_mul=12, inplace=inplace))) == expected
 
 
 def test_the_root_may_be_a_convolution() -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+from collections import deque
 from collections.abc import Callable
 from typing import Any
 
@@ -59,19 +60,31 @@ def layer_and_operator() -> Made:
 
 
 def changed_after_it_was_made() -> Made:
-    """Plain values and tensors that a layer holds beside its variables."""
+    """What a layer holds beside its variables: plain values and their containers, functions."""
 
     class Scale(L.Layer):
         def __init__(self, **kwargs: Any) -> None:
             super().__init__(**kwargs)
             self.factor, self.shift, self.slope = 1.0, np.zeros(4, np.float32), tf.ones(4)
+            self.pair, self.steps, self._table = (1.0, (1.0,)), [1.0], {"by": [1.0]}
+            self.bent, self.made = tf.abs, times(1.0)
+            self.own = lambda x: x * self.factor
 
         def call(self, x: Any) -> Any:
-            return x * self.slope * self.factor + tf.constant(self.shift)
+            x = x * self.slope * self.pair[1][0] + tf.constant(self.shift)
+            x = self.own(self.made(x)) * self.steps[-1] * self._table["by"][0]
+            return self.later(self.bent(x)) if hasattr(self, "later") else x
 
     scale = Scale()
     scale.factor, scale.shift, scale.slope = 3.0, np.arange(4, dtype=np.float32), tf.range(4.0)
+    scale.pair, scale._table = (2.0, (2.0,)), {"by": [3.0]}
+    scale.steps.append(5.0)
+    scale.bent, scale.made, scale.later = tf.tanh, times(7.0), lambda x: tf.exp(-x)
     return sequential(scale, L.Conv2D(3, 3))
+
+
+def times(factor: float) -> Callable[[Any], Any]:
+    return lambda x: x * factor
 
 
 def own_way_of_saving() -> Made:
@@ -139,7 +152,7 @@ def forgets() -> Made:
             return x
 
     layer = Forgets(name="forgets")
-    layer.entries = (1, 2)
+    layer.entries = deque([1, 2])  # no tuple of plain values, which would be copied
     return sequential(layer, L.Conv2D(3, 3))
 
 
@@ -151,7 +164,30 @@ def grows() -> Made:
     return model, x
 
 
+def called_otherwise() -> Made:
+    dense = L.Dense(4, name="layer")
+    call = dense.call
+    dense.call = lambda x: 2 * call(x)
+    return sequential(dense, L.Conv2D(3, 3))
+
+
+def hooked() -> Made:
+    """A function that would act on the original."""
+    dense = L.Dense(4, name="layer")
+    dense.hook = lambda x: x + dense.bias
+    return sequential(dense, L.Conv2D(3, 3))
+
+
+def penalized() -> Made:
+    dense = L.Dense(4, name="layer", kernel_regularizer="l2")
+    dense.add_loss(lambda: tf.reduce_sum(dense.bias**2))
+    return sequential(dense, L.Conv2D(3, 3))
+
+
 REFUSED = {
+    "losses": (penalized, tf_keras_messages.has_other_losses("layer", 2, 1)),
+    "call": (called_otherwise, tf_keras_messages.belongs_to_it("layer", "call")),
+    "hook": (hooked, tf_keras_messages.belongs_to_it("layer", "hook")),
     "saves otherwise": (forgets, tf_keras_messages.loads_otherwise("forgets", "entries")),
     "another variable": (grows, tf_keras_messages.has_other_variables("net", 3, 2)),
 }
@@ -165,3 +201,5 @@ def test_a_copy_that_would_be_another_model_is_refused(make: Any, fault: str) ->
         convert(model)
     assert fault in str(caught.value).replace('\\"', '"').replace("\\'", "'")
     assert not [v for v in model.weights if own_name(v) == "D"]
+    with pytest.raises(ValueError, match="cannot be copied"):
+        fold(model)

@@ -55,6 +55,18 @@ class OtherBuild(L.Conv2D):
         super().build(input_shape)
 
 
+def standardized(host: Any, name: str = "kernel") -> type[L.Layer]:
+    """A host whose kernel is computed from the one it keeps."""
+
+    def kernel(self: Any) -> Any:
+        return self._raw - tf.reduce_mean(self._raw, axis=0, keepdims=True)
+
+    def keep(self: Any, value: Any) -> None:
+        self._raw = value
+
+    return type(f"Standardized{host.__name__}", (host,), {name: property(kernel, keep)})
+
+
 class NameTaken(L.Conv2D):
     D = 3
 
@@ -145,11 +157,22 @@ def test_its_states_and_checkpoints_are_those_of_the_plain_one(tmp_path: Path) -
 
 @pytest.mark.parametrize(
     "kind",
-    [OtherCall, OtherOperation, OtherBuild, NameTaken, BelowAnotherCall],
+    [
+        OtherCall,
+        OtherOperation,
+        OtherBuild,
+        NameTaken,
+        BelowAnotherCall,
+        standardized(L.Conv2D),
+        standardized(L.DepthwiseConv2D, "depthwise_kernel"),
+        standardized(L.SeparableConv2D, "depthwise_kernel"),
+        standardized(L.Conv2DTranspose),
+    ],
     ids=lambda kind: kind.__name__,
 )
 def test_one_that_may_compute_something_else_is_left(kind: Any) -> None:
-    model, x = model_with(kind(4, 3)), batch()[0]
+    given = (3,) if issubclass(kind, L.DepthwiseConv2D) else (4, 3)
+    model, x = model_with(kind(*given)), batch()[0]
     y = run(model, x)
     converted = convert(model)
     assert [row.reason for row in summary(converted)] == [messages.model.OWN_FORWARD, ""]
