@@ -63,9 +63,8 @@ def made(records: Records) -> Section:
             ("network", "accuracy, %", "plain", "DO-Conv"),
             [_speed_row(records, network, rates[network]) for network in done],
         ),
-        "Rate by rate, last validation accuracy (mean over the seeds there; the search's have "
-        "no interval where it had one seed). \"Did not train\" counts runs whose loss stopped "
-        "being finite or whose accuracy stayed below twice chance:",
+        "Rate by rate, last validation accuracy, mean over the seeds there. \"Did not train\" "
+        "counts runs whose loss stopped being finite or whose accuracy stayed below twice chance:",
         section.table(
             ("network", "rate", "plain", "DO-Conv", "plain at twice the rate",
              "difference, same rate", "difference, plain at twice the rate",
