@@ -254,7 +254,7 @@ class CondConvNd(nn.Module):
                 return fn(tensor)
             return fn(tensor.flatten(0, 1)).unflatten(0, tensor.shape[:2])
 
-        return super()._apply(zeros_for((self.D, self.W_extra), without_experts), recurse)
+        return super()._apply(zeros_for(self._parameters, without_experts), recurse)
 
     def _load_from_state_dict(
         self, state_dict: dict[str, Any], prefix: str, *args: Any, **kwargs: Any

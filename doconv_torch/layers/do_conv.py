@@ -201,7 +201,7 @@ class DOConvNd(_ConvNd):
         )
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        return super()._apply(zeros_for((self.D, self.W_extra), fn), recurse)
+        return super()._apply(zeros_for(self._parameters, fn), recurse)
 
     def _save_to_state_dict(
         self, destination: dict[str, Any], prefix: str, keep_vars: bool

@@ -47,7 +47,7 @@ class OverParameterization(nn.Module):
         self.D, self.W_extra = arrays_beside(spec, weight, generator, start)
 
     def _apply(self, fn: Any, recurse: bool = True) -> Any:
-        return super()._apply(zeros_for((self.D, self.W_extra), fn), recurse)
+        return super()._apply(zeros_for(self._parameters, fn), recurse)
 
     def forward(self, weight: Tensor) -> Tensor:
         spec, D = self.spec, self.D

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import math
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Mapping
 from typing import Any
 
 import torch
@@ -15,6 +15,7 @@ from doconv_core.kernel.initialization import Start
 
 Spec = DOConvSpec | CondConvSpec
 DEFAULT = Start()
+_OURS = ("D", "W_extra")
 
 
 class MetaParameter(nn.Parameter):
@@ -48,17 +49,16 @@ class _ZerosForEmpty(TorchFunctionMode):
         return function(*args, **(kwargs or {}))
 
 
-def zeros_for(
-    arrays: Iterable[Tensor | None], fn: Callable[[Tensor], Tensor]
-) -> Callable[[Tensor], Tensor]:
+def zeros_for(own: Mapping[str, Any], fn: Callable[[Tensor], Tensor]) -> Callable[[Tensor], Tensor]:
     """What ``Module._apply`` does to a layer, by which a D on the meta device becomes zeros.
 
     That is for a D which is no :class:`MetaParameter` any more: FSDP2 makes parameters of its own.
 
     Args:
-        arrays: D and W_extra.
+        own: the layer's parameters by name.
         fn: what it does to every parameter.
     """
+    arrays = (own.get(name) for name in _OURS)
     ours = {id(each) for each in arrays if each is not None and each.is_meta}
 
     def apply(tensor: Tensor) -> Tensor:
@@ -172,9 +172,9 @@ def fill_missing_arrays(
         own: the layer's parameters by name.
     """
     given = state_dict.get(prefix + "weight")
-    if not spec.has_D or not isinstance(given, Tensor):
-        return
-    ours = {prefix + name: own[name] for name in ("D", "W_extra")}
+    if not spec.has_D or not isinstance(given, Tensor) or not {"weight", *_OURS} <= own.keys():
+        return  # also where one is parametrized or pruned: then it has another name
+    ours = {prefix + name: own[name] for name in _OURS}
     if given is not own["weight"]:
         # What a plain state lacks, torch.distributed's set_model_state_dict fills with our own.
         for key in [key for key, array in ours.items() if array is state_dict.get(key, 0)]:

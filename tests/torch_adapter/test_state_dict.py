@@ -10,6 +10,7 @@ import pytest
 import torch
 from safetensors.torch import load_file, save_file
 from torch import nn
+from torch.nn.utils import prune
 
 from doconv_torch import DOConv2d, DOConvTranspose2d, convert, fold
 from tests.torch_adapter.helpers import images, network, train, trained_network
@@ -152,3 +153,11 @@ def test_a_state_records_which_layers_are_transposed(tmp_path: Path) -> None:
     recorded = torch.load(tmp_path / "model.pt", weights_only=True)._metadata
     assert [recorded[name]["transposed"] for name in ("0", "1")] == [False, True]
     model.load_state_dict(torch.load(tmp_path / "model.pt", weights_only=True), strict=True)
+
+
+@pytest.mark.parametrize("name", ["weight", "D", "W_extra"])
+def test_a_plain_state_for_a_pruned_array_is_told_by_its_names(name: str) -> None:
+    layer = prune.identity(train(DOConv2d(3, 4, 3, D_mul=11)), name)
+    layer.load_state_dict(layer.state_dict())
+    with pytest.raises(RuntimeError, match=rf'Missing key\(s\) in state_dict: .*"{name}_orig"'):
+        layer.load_state_dict(nn.Conv2d(3, 4, 3).state_dict())
